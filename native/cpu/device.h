@@ -1,0 +1,19 @@
+// The CPU device: a thread pool and the instruction family chosen when it was opened.
+#pragma once
+
+#include "nativelm.h"
+#include "thread_pool.h"
+
+struct nlm_device {
+    nlm_device(int thread_count, nlm_isa family) : pool(thread_count), isa(family) {}
+    nlm::cpu::ThreadPool pool;
+    nlm_isa isa; // never NLM_ISA_AUTO
+};
+
+struct nlm_stream {
+    nlm_device* device; // in order and synchronous: a call returns when its work is done
+};
+
+struct nlm_event {
+    nlm_device* device; // always complete
+};

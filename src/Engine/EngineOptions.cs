@@ -1,0 +1,95 @@
+namespace NativeLM.Engine;
+
+/// <summary>Which backend computes.</summary>
+public enum DeviceKind
+{
+    /// <summary>CUDA where a usable GPU is present, else the CPU.</summary>
+    Auto,
+    /// <summary>The processor.</summary>
+    Cpu,
+    /// <summary>An NVIDIA GPU.</summary>
+    Cuda,
+    /// <summary>CUDA kernels on the host emulator (tests).</summary>
+    Emulated,
+}
+
+/// <summary>Element type of weights, activations and KV cache.</summary>
+public enum ModelDType
+{
+    /// <summary>The checkpoint's own type where the device computes in it, else bfloat16.</summary>
+    Auto,
+    /// <summary>IEEE 754 binary32: the reference precision.</summary>
+    Float32,
+    /// <summary>bfloat16 with fp32 accumulation.</summary>
+    BFloat16,
+    /// <summary>IEEE 754 binary16 with fp32 accumulation.</summary>
+    Float16,
+}
+
+/// <summary>Everything that is fixed when an engine starts. Ranges are checked by <see cref="Validate"/>.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>Folder with config.json, *.safetensors and tokenizer.json.</summary>
+    public required string ModelPath { get; init; }
+
+    /// <summary>Backend to compute on.</summary>
+    public DeviceKind Device { get; init; } = DeviceKind.Auto;
+
+    /// <summary>Compute precision.</summary>
+    public ModelDType DType { get; init; } = ModelDType.Auto;
+
+    /// <summary>Longest sequence (prompt and output) in tokens; null: the model's own limit.</summary>
+    public int? MaxModelLength { get; init; }
+
+    /// <summary>Token slots of one KV block: a multiple of 8 in [8, 128].</summary>
+    public int BlockSize { get; init; } = 16;
+
+    /// <summary>Most sequences in one step, in [1, 4096]; null: 128 on CPU, 256 on a GPU.</summary>
+    public int? MaxSequences { get; init; }
+
+    /// <summary>Most tokens in one step (prefill and decode together), at least MaxSequences; null: the device's default.</summary>
+    public int? MaxBatchedTokens { get; init; }
+
+    /// <summary>Bytes for the KV cache; null: a share of the free memory, at most what MaxSequences full contexts need.</summary>
+    public long? KvCacheMemoryBytes { get; init; }
+
+    /// <summary>CPU threads that compute, the engine thread included; 0: from affinity and cgroup quota.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Seed from which requests without a seed draw theirs; null: random.</summary>
+    public ulong? Seed { get; init; }
+
+    /// <summary>Most requests that wait; null: 4 × MaxSequences.</summary>
+    public int? MaxQueuedRequests { get; init; }
+
+    /// <summary>Most prompt tokens that wait; null: 8 × the pool's slots.</summary>
+    public long? MaxQueuedTokens { get; init; }
+
+    /// <summary>Forces a CPU instruction family (scalar, avx2, avx512, avx512_bf16, amx); null: the best one.</summary>
+    public string? InstructionSet { get; init; }
+
+    /// <summary>Folder that holds the native libraries; null: beside the program.</summary>
+    public string? NativeLibraryFolder { get; init; }
+
+    /// <summary>Throws <see cref="ArgumentException"/> naming the first option out of range.</summary>
+    public void Validate()
+    {
+        Require(!string.IsNullOrWhiteSpace(ModelPath), "--model", ModelPath ?? "", "a folder");
+        Require(BlockSize is >= 8 and <= 128 && BlockSize % 8 == 0, "--block-size", BlockSize, "a multiple of 8 from 8 to 128");
+        Require(MaxModelLength is null or (>= 8 and <= 16_777_216), "--max-model-len", MaxModelLength, "8 to 16777216");
+        Require(MaxSequences is null or (>= 1 and <= 4096), "--max-num-seqs", MaxSequences, "1 to 4096");
+        Require(MaxBatchedTokens is null or (>= 1 and <= 1_048_576), "--max-num-batched-tokens", MaxBatchedTokens, "1 to 1048576");
+        Require(MaxBatchedTokens is not int budget || MaxSequences is not int sequences || budget >= sequences,
+            "--max-num-batched-tokens", MaxBatchedTokens, $"at least --max-num-seqs ({MaxSequences})");
+        Require(KvCacheMemoryBytes is null or > 0, "--kv-cache-memory", KvCacheMemoryBytes, "a positive number of bytes");
+        Require(Threads is >= 0 and <= 1024, "--threads", Threads, "0 (automatic) to 1024");
+        Require(MaxQueuedRequests is null or >= 1, "--max-queued-requests", MaxQueuedRequests, "at least 1");
+        Require(MaxQueuedTokens is null or >= 1, "--max-queued-tokens", MaxQueuedTokens, "at least 1");
+    }
+
+    private static void Require(bool ok, string name, object? found, string needed)
+    {
+        if (!ok)
+            throw new ArgumentException($"{name}: found {found ?? "nothing"}, needed {needed}");
+    }
+}

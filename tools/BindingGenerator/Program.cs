@@ -1,0 +1,6 @@
+namespace NativeLM.BindingGenerator;
+
+internal static class Program
+{
+    private static int Main() => 0;
+}
