@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Everything that can be tested without a GPU. The last line is `N passed, N failed, N skipped`; exit status 0 only if none failed.
+#
+#   scripts/test.sh               all of it (about 15 minutes on two cores)
+#   scripts/test.sh --fast        without sanitizer builds and format checks
+#   scripts/test.sh Engine Server only the test projects whose name contains a word (native: the native tests)
+source "$(dirname "$0")/common.sh"
+
+fast=false words=()
+for option in "$@"; do
+    case $option in
+    --fast) fast=true ;;
+    -h | --help) usage ;;
+    -*) die "unknown option $option (see --help)" ;;
+    *) words+=("$option") ;;
+    esac
+done
+selected() {
+    [ ${#words[@]} -eq 0 ] && return 0
+    local word
+    for word in "${words[@]}"; do [[ ${1,,} == *"${word,,}"* ]] && return 0; done
+    return 1
+}
+
+passed=0 failed=0 skipped=0 failures=()
+logs=$root/artifacts/test-logs
+rm -rf "$logs" && mkdir -p "$logs"
+
+# Adds a run's counts from the closing lines of its log; a run that ended badly without counting counts as one failure.
+count() { # name, exit status, log
+    local p f s
+    if grep -qE '^[0-9]+ passed, [0-9]+ failed' "$3"; then
+        read -r p f s < <(grep -E '^[0-9]+ passed, [0-9]+ failed' "$3" | tail -1 | sed -E 's/^([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?.*/\1 \2 \4/')
+    else
+        p=$(sed -nE 's/^ *succeeded: ([0-9]+).*/\1/p' "$3" | tail -1)
+        f=$(sed -nE 's/^ *failed: ([0-9]+).*/\1/p' "$3" | tail -1)
+        s=$(sed -nE 's/^ *skipped: ([0-9]+).*/\1/p' "$3" | tail -1)
+    fi
+    p=${p:-0} f=${f:-0} s=${s:-0}
+    [ "$2" = 0 ] || [ "$f" != 0 ] || f=1
+    [ "$((p + f))" -gt 0 ] || { f=1; echo "$1 ran no test" >>"$3"; }
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    printf '%-34s %5d passed %4d failed %4d skipped\n' "$1" "$p" "$f" "$s"
+    if [ "$f" != 0 ]; then failures+=("$1"); tail -60 "$3"; fi
+}
+
+run() { # name, command…
+    local name=$1 log=$logs/$1.log status=0
+    shift
+    "$@" >"$log" 2>&1 || status=$?
+    count "$name" "$status" "$log"
+}
+
+# A check that either holds or not counts as one test.
+check() { # name, command…
+    local name=$1 log=$logs/$1.log
+    shift
+    if "$@" >"$log" 2>&1; then echo '1 passed, 0 failed' >>"$log"; else echo '0 passed, 1 failed' >>"$log"; fi
+    count "$name" 0 "$log"
+}
+
+need_tools
+mkdir -p "$root/artifacts"
+cd "$root"
+say "Build"
+build_native "$native_build"
+dotnet build NativeLM.sln -c Release -v quiet --nologo
+export NATIVELM_LIBRARY_PATH=$native_build
+
+say "Tests"
+selected native && run native "$native_build/nativelm_tests_cpu"
+for project in tests/*/*.csproj; do
+    name=$(basename "$project" .csproj)
+    selected "$name" && run "$name" "artifacts/dotnet/bin/$name/release/$name" --no-progress
+done
+
+if ! $fast && [ ${#words[@]} -eq 0 ]; then
+    say "Sanitizers"
+    build_native "$root/artifacts/native-asan" -DNATIVELM_SANITIZE="address;undefined"
+    run native-asan env ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1 "$root/artifacts/native-asan/nativelm_tests_cpu"
+    build_native "$root/artifacts/native-tsan" -DNATIVELM_SANITIZE=thread
+    run native-tsan env TSAN_OPTIONS=halt_on_error=1 "$root/artifacts/native-tsan/nativelm_tests_cpu"
+
+    say "Format"
+    check format-cs dotnet format NativeLM.sln --verify-no-changes --no-restore --severity warn
+    if command -v clang-format >/dev/null; then
+        check format-native bash -c 'git ls-files "native/*.cpp" "native/*.h" "native/*.cu" "native/*.cuh" | xargs clang-format --dry-run -Werror'
+    else
+        echo 'clang-format is not installed: the native format check is skipped'; skipped=$((skipped + 1))
+    fi
+fi
+
+[ ${#failures[@]} -eq 0 ] || printf '\nfailed: %s (logs: artifacts/test-logs)\n' "${failures[*]}"
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]
