@@ -28,9 +28,9 @@ int32_t fail(nlm_status status, const char* message) noexcept;
 template <typename Body> int32_t guard(const char* symbol, Body&& body) noexcept;
 
 // Throws NLM_INVALID_ARGUMENT unless the condition holds.
-#define NLM_REQUIRE(condition, ...)                                                                                             \
-    do {                                                                                                                        \
-        if (!(condition)) throw ::nlm::Error(NLM_INVALID_ARGUMENT, __VA_ARGS__);                                                \
+#define NLM_REQUIRE(condition, ...)                                                                                              \
+    do {                                                                                                                         \
+        if (!(condition)) throw ::nlm::Error(NLM_INVALID_ARGUMENT, __VA_ARGS__);                                                 \
     } while (0)
 
 int32_t fail_with_symbol(nlm_status status, const char* symbol, const char* message) noexcept;

@@ -4,10 +4,19 @@
 #include "nativelm.h"
 #include "thread_pool.h"
 
+#include <atomic>
+#include <cstddef>
+#include <map>
+#include <mutex>
+
 struct nlm_device {
     nlm_device(int thread_count, nlm_isa family) : pool(thread_count), isa(family) {}
     nlm::cpu::ThreadPool pool;
     nlm_isa isa; // never NLM_ISA_AUTO
+
+    std::mutex memory_lock;
+    std::map<void*, size_t> allocations; // address to mapped bytes
+    std::atomic<int> open_handles{0};    // streams and events
 };
 
 struct nlm_stream {
