@@ -1,6 +1,12 @@
-// Hash of the ABI model of nativelm.h, written by the binding generator.
+// Generated from nativelm.h by tools/BindingGenerator. Do not edit: run scripts/bindings.sh.
 #pragma once
 
 #include <cstdint>
 
-constexpr uint64_t nlm_abi_hash_value = 0;
+namespace nlm {
+
+// What nlm_abi_version() and nlm_abi_hash() return; the C# side carries the same pair and compares at load.
+constexpr int32_t abi_version = 1;
+constexpr uint64_t abi_hash = 0x1bddd293966ee39eull;
+
+} // namespace nlm

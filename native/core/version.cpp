@@ -2,9 +2,9 @@
 #include "nativelm.h"
 
 extern "C" int32_t nlm_abi_version(void) {
-    return 1;
+    return nlm::abi_version;
 }
 
 extern "C" uint64_t nlm_abi_hash(void) {
-    return nlm_abi_hash_value;
+    return nlm::abi_hash;
 }
