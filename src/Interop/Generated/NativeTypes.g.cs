@@ -585,10 +585,11 @@ public unsafe struct SampleResult // nlm_sample_result
 }
 
 /// <summary>
-/// Order per row: allowed mask and bias, then repetition, frequency and presence penalties, temperature, top-k, top-p, min-p,
-/// then Gumbel-max with noise philox4x32-10(key = seed, counter = (position, token id)). top-k keeps everything equal to the
-/// k-th value; top-p keeps the smallest set of most probable tokens whose mass reaches p, at least one; min-p keeps what has at
-/// least min_p times the largest probability. Greedy is argmax after mask, bias and penalties, ties to the lowest id.
+/// Order per row: allowed mask and bias, then repetition, frequency and presence penalties, temperature, min-p, top-k, top-p (each
+/// over what the filter before it left), then Gumbel-max with noise philox4x32-10(key = seed, counter = (position, token id)). min-p
+/// keeps what has at least min_p times the largest probability; top-k keeps everything equal to the k-th value; top-p keeps the
+/// smallest set of most probable tokens whose share of the remaining mass reaches p, at least one (ties: lower ids first). Greedy is
+/// argmax after mask, bias and penalties, ties to the lowest id.
 /// Log-probabilities and ranks are of the raw logits. A row with NaN or +inf is flagged; -inf is a legal logit.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = 152)]
