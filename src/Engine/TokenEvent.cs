@@ -41,7 +41,7 @@ public readonly record struct TokenEvent
     /// <summary>The EOS or stop id that ended the output, or -1.</summary>
     public int StopTokenId { get; init; }
 
-    /// <summary>Message when <see cref="FinishReason"/> is Error.</summary>
+    /// <summary>Message when <see cref="FinishReason"/> is Error, or why the engine itself cancelled.</summary>
     public string? Error { get; init; }
 
     /// <summary>In the first event, if asked for: one entry per prompt token (the first has no logprob: NaN).</summary>

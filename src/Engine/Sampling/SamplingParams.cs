@@ -56,4 +56,50 @@ public sealed record SamplingParams
 
     /// <summary>Least temperature that still draws; below it the argmax is taken.</summary>
     internal const float GreedyBelow = 1e-5f;
+
+    /// <summary>Most entries of <see cref="LogitBias"/> and of <see cref="StopTokenIds"/>.</summary>
+    public const int TokenListMax = 1024;
+
+    /// <summary>Most alternatives of a log-probability report.</summary>
+    public const int LogprobsMax = 20;
+
+    /// <summary>Throws <see cref="RequestRejectedException"/> (InvalidValue) naming the first parameter out of range.</summary>
+    public void Validate(int vocabularySize)
+    {
+        Require(Temperature is >= 0 and <= 2, "temperature", Temperature, "0 to 2");
+        Require(TopP is > 0 and <= 1, "top_p", TopP, "above 0, at most 1");
+        Require(TopK >= 0, "top_k", TopK, "0 (off) or more");
+        Require(MinP is >= 0 and <= 1, "min_p", MinP, "0 to 1");
+        Require(RepetitionPenalty is >= 0.01f and <= 10, "repetition_penalty", RepetitionPenalty, "0.01 to 10");
+        Require(PresencePenalty is >= -2 and <= 2, "presence_penalty", PresencePenalty, "-2 to 2");
+        Require(FrequencyPenalty is >= -2 and <= 2, "frequency_penalty", FrequencyPenalty, "-2 to 2");
+        Require(MaxTokens is null or >= 1, "max_tokens", MaxTokens, "1 or more");
+        Require(MinTokens >= 0 && (MaxTokens is not int most || MinTokens <= most), "min_tokens", MinTokens, "0 to max_tokens");
+        Require(Logprobs is null or (>= 0 and <= LogprobsMax), "logprobs", Logprobs, $"0 to {LogprobsMax}");
+        Require(PromptLogprobs is null or (>= 0 and <= LogprobsMax), "prompt_logprobs", PromptLogprobs, $"0 to {LogprobsMax}");
+        RequireIds(StopTokenIds, "stop_token_ids", TokenListMax, vocabularySize);
+        RequireIds(AllowedTokenIds, "allowed_token_ids", vocabularySize, vocabularySize);
+        Require(LogitBias.Count <= TokenListMax, "logit_bias", LogitBias.Count, $"at most {TokenListMax} entries");
+        foreach ((int id, float bias) in LogitBias)
+        {
+            RequireId(id, "logit_bias", vocabularySize);
+            Require(bias is >= -100 and <= 100, "logit_bias", bias, "-100 to 100");
+        }
+    }
+
+    private static void RequireIds(IReadOnlyList<int> ids, string parameter, int countMax, int vocabularySize)
+    {
+        Require(ids.Count <= countMax, parameter, ids.Count, $"at most {countMax} ids");
+        foreach (int id in ids)
+            RequireId(id, parameter, vocabularySize);
+    }
+
+    private static void RequireId(int id, string parameter, int vocabularySize) =>
+        Require((uint)id < (uint)vocabularySize, parameter, id, $"ids from 0 to {vocabularySize - 1}");
+
+    private static void Require(bool ok, string parameter, object? found, string needed)
+    {
+        if (!ok)
+            throw new RequestRejectedException(RejectionKind.InvalidValue, $"{parameter}: found {found}, needed {needed}", parameter);
+    }
 }

@@ -19,12 +19,19 @@ internal sealed class Sequence
 {
     private int[] _tokens;
 
-    public Sequence(long arrival, ReadOnlySpan<int> prompt, SamplingParams sampling, ulong seed, int maxOutputCount)
+    /// <param name="arrival">Running number of arrival.</param>
+    /// <param name="prompt">Token ids, at least one.</param>
+    /// <param name="sampling">How tokens are drawn.</param>
+    /// <param name="seed">Seed of the random generator.</param>
+    /// <param name="maxOutputCount">Most output tokens, at least one.</param>
+    /// <param name="endIds">Tokens that end it; see <see cref="EndIds"/>.</param>
+    public Sequence(long arrival, ReadOnlySpan<int> prompt, SamplingParams sampling, ulong seed, int maxOutputCount, int[]? endIds = null)
     {
         Arrival = arrival;
         Sampling = sampling;
         Seed = seed;
         MaxOutputCount = maxOutputCount;
+        EndIds = endIds ?? [];
         PromptCount = TokenCount = prompt.Length;
         _tokens = new int[checked(prompt.Length + Math.Min(maxOutputCount, 64))];
         prompt.CopyTo(_tokens);
@@ -43,7 +50,19 @@ internal sealed class Sequence
     /// <summary>Output tokens after which the sequence ends with <see cref="FinishReason.Length"/>.</summary>
     public int MaxOutputCount { get; }
 
+    /// <summary>
+    /// Tokens that end the output: EOS unless ignored, and the request's stop ids. Whoever draws bans them while
+    /// <see cref="OutputCount"/> is below MinTokens.
+    /// </summary>
+    public int[] EndIds { get; }
+
     public SequenceState State { get; set; }
+
+    /// <summary>Why it ended; None while it lives.</summary>
+    public FinishReason FinishReason { get; set; }
+
+    /// <summary>Where its tokens go; null in tests that look at the sequence itself.</summary>
+    public Generation? Generation { get; init; }
 
     /// <summary>Prompt and output tokens.</summary>
     public int TokenCount { get; private set; }
@@ -53,10 +72,16 @@ internal sealed class Sequence
     /// <summary>Tokens whose K and V are in the cache; 0 after preemption by recompute.</summary>
     public int ComputedCount { get; set; }
 
+    /// <summary>Tokens still to compute before the next one can be drawn: 1 in decode.</summary>
+    public int PendingCount => TokenCount - ComputedCount;
+
     /// <summary>Row of per-sequence device state (block table, token counts) in [0, MaxSequences), or -1 while not running.</summary>
     public int Slot { get; set; } = -1;
 
     public BlockTable Blocks { get; } = new();
+
+    /// <summary>Log-probabilities of prompt tokens known so far, from the first on; null unless asked for. Kept across preemption.</summary>
+    public List<PromptLogprob>? PromptLogprobs { get; private set; }
 
     /// <summary>All tokens so far.</summary>
     public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, TokenCount);
@@ -66,5 +91,16 @@ internal sealed class Sequence
         if (TokenCount == _tokens.Length)
             Array.Resize(ref _tokens, checked(_tokens.Length * 2));
         _tokens[TokenCount++] = token;
+    }
+
+    /// <summary>Keeps the log-probabilities of prompt tokens [first, first + count); those a recomputation gives again are dropped.</summary>
+    public void AddPromptLogprobs(int first, ReadOnlySpan<PromptLogprob> entries)
+    {
+        PromptLogprobs ??= [new PromptLogprob(Tokens[0], float.NaN, 0, [])];
+        int known = PromptLogprobs.Count - first;
+        if (known < 0)
+            throw new InvariantException($"prompt log-probabilities begin at token {first}, expected {PromptLogprobs.Count} or before");
+        if (known < entries.Length)
+            PromptLogprobs.AddRange(entries[known..]);
     }
 }

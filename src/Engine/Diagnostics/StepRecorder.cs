@@ -1,0 +1,102 @@
+using NativeLM.Engine.Scheduling;
+
+namespace NativeLM.Engine.Diagnostics;
+
+/// <summary>Turns what happens on the engine thread into metrics. Reads the clock a few times per step, never per token. Engine thread only.</summary>
+internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, TimeProvider time)
+{
+    private long _begun;
+    private long _planned;
+    private long _computed;
+
+    /// <summary>A turn begins.</summary>
+    public void Begin() => _begun = time.GetTimestamp();
+
+    /// <summary>The plan is made.</summary>
+    public void Planned() => _planned = _computed = time.GetTimestamp();
+
+    /// <summary>A request's first step was planned.</summary>
+    public void Started(Generation generation)
+    {
+        generation.Times.HasStarted = true;
+        generation.Times.Started = _planned;
+        metrics.QueueTime.Observe(Seconds(generation.Times.Arrived, _planned));
+    }
+
+    /// <summary>The executor has returned.</summary>
+    public void Computed()
+    {
+        _computed = time.GetTimestamp();
+        health.ObserveStep(time.GetElapsedTime(_planned, _computed));
+    }
+
+    /// <summary>A token was drawn.</summary>
+    public void Token(Generation generation)
+    {
+        ref RequestTimes times = ref generation.Times;
+        if (times.TokenCount++ == 0)
+        {
+            times.FirstToken = _computed;
+            metrics.PromptTokens.Add(generation.PromptTokenCount);
+            metrics.TimeToFirstToken.Observe(Seconds(times.Arrived, _computed));
+            metrics.PrefillTime.Observe(Seconds(times.Started, _computed));
+        }
+        else
+            metrics.InterTokenLatency.Observe(Seconds(times.LastToken, _computed));
+        times.LastToken = _computed;
+        metrics.GenerationTokens.Add();
+    }
+
+    /// <summary>A request ended.</summary>
+    public void Ended(Generation generation, FinishReason reason)
+    {
+        RequestTimes times = generation.Times;
+        long now = time.GetTimestamp();
+        metrics.Ended(reason).Add();
+        metrics.EndToEnd.Observe(Seconds(times.Arrived, now));
+        metrics.RequestPromptTokens.Observe(generation.PromptTokenCount);
+        metrics.RequestGenerationTokens.Observe(times.TokenCount);
+        metrics.RequestMaxTokens.Observe(generation.Sequence.MaxOutputCount);
+        if (times.HasStarted)
+            metrics.InferenceTime.Observe(Seconds(times.Started, now));
+        if (times.TokenCount > 0)
+            metrics.DecodeTime.Observe(Seconds(times.FirstToken, times.LastToken));
+        if (times.TokenCount > 1)
+            metrics.TimePerOutputToken.Observe(Seconds(times.FirstToken, times.LastToken) / (times.TokenCount - 1));
+    }
+
+    /// <summary>The step is over and published.</summary>
+    public void End(StepPlan plan, Scheduler scheduler, AdmissionQueue queue)
+    {
+        long now = time.GetTimestamp();
+        metrics.Steps.Add();
+        metrics.IterationTokens.Observe(plan.TokenCount);
+        metrics.ExecutorStep.Observe(Seconds(_planned, _computed));
+        metrics.SchedulerStep.Observe(Seconds(_begun, _planned) + Seconds(_computed, now));
+        queue.ObserveStep(plan.TokenCount, time.GetElapsedTime(_begun, now));
+        Levels(scheduler, queue);
+    }
+
+    /// <summary>Sets the gauges.</summary>
+    public void Levels(Scheduler scheduler, AdmissionQueue queue)
+    {
+        metrics.RequestsRunning.Set(scheduler.Running.Length);
+        metrics.RequestsWaiting.Set(scheduler.Waiting.Length);
+        metrics.QueueTokens.Set(queue.QueuedTokens);
+        metrics.KvBlocksUsed.Set(scheduler.Pool.UsedCount);
+        metrics.KvUsage.Set((double)scheduler.Pool.UsedCount / scheduler.Pool.UsableCount);
+        metrics.Preemptions.Set(scheduler.PreemptionCount);
+        metrics.RecomputedTokens.Set(scheduler.RecomputedTokenCount);
+    }
+
+    /// <summary>A row's logits were not finite.</summary>
+    public void FailedRow() => metrics.FailedRows.Add();
+
+    /// <summary>A reader was cut off.</summary>
+    public void SlowReader() => metrics.SlowReaders.Add();
+
+    /// <summary>The bookkeeping contradicts itself.</summary>
+    public void InvariantFailure() => metrics.InvariantFailures.Add();
+
+    private double Seconds(long from, long to) => time.GetElapsedTime(from, to).TotalSeconds;
+}

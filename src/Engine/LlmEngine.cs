@@ -1,0 +1,134 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using NativeLM.Engine.Diagnostics;
+using NativeLM.Engine.Execution;
+using NativeLM.Engine.Scheduling;
+using NativeLM.Engine.Sequences;
+
+namespace NativeLM.Engine;
+
+/// <summary>
+/// A loaded model that continues prompts, many at a time. Requests may come from any thread; one thread of its own computes
+/// them in mixed batches. Dispose it to end that thread and free the device.
+/// </summary>
+public sealed class LlmEngine : IAsyncDisposable
+{
+    private readonly IStepExecutor _executor;
+    private readonly ModelTokenizer? _tokenizer;
+    private readonly AdmissionQueue _queue;
+    private readonly EngineLoop _loop;
+    private readonly ILogger _logger;
+    private readonly TimeProvider _time;
+    private readonly Action<Generation> _cancel;
+    private readonly int[] _eosIds;
+    private readonly ulong _seed;
+    private long _lastId;
+    private int _disposed;
+
+    /// <summary>Starts an engine over any executor, which it owns from then on.</summary>
+    internal LlmEngine(
+        IStepExecutor executor, EngineInfo info, EngineOptions options, ModelTokenizer? tokenizer = null,
+        SamplingParams? defaultSampling = null, ILoggerFactory? loggers = null, TimeProvider? time = null)
+    {
+        _executor = executor;
+        _tokenizer = tokenizer;
+        _logger = (loggers ?? NullLoggerFactory.Instance).CreateLogger("NativeLM.Engine");
+        _time = time ?? TimeProvider.System;
+        _cancel = generation => _queue!.Cancel(generation.Sequence);
+        _eosIds = [.. info.EosTokenIds];
+        _seed = options.Seed ?? (ulong)Random.Shared.NextInt64();
+        Info = info;
+        DefaultSampling = defaultSampling ?? new SamplingParams();
+        Health = new EngineHealth(_time);
+        Metrics = new EngineMetrics(info, Health);
+        _queue = new AdmissionQueue(
+            options.MaxQueuedRequests ?? 4 * info.MaxSequences,
+            options.MaxQueuedTokens ?? 8L * (info.BlockCount - 1) * info.BlockSize);
+        SchedulerLimits limits = new()
+        {
+            BlockCount = info.BlockCount,
+            BlockSize = info.BlockSize,
+            SequencesMax = info.MaxSequences,
+            TokensMax = info.MaxBatchedTokens,
+        };
+        _loop = new EngineLoop(executor, limits, _queue, new StepRecorder(Metrics, Health, _time), Health, _logger);
+        _loop.Start();
+        EngineLog.Started(_logger, info.ModelName, info.Device, info.BlockCount - 1, info.BlockSize, info.MaxSequences, info.MaxBatchedTokens);
+    }
+
+    /// <summary>What was loaded and how large it is.</summary>
+    public EngineInfo Info { get; }
+
+    /// <summary>The model's tokenizer.</summary>
+    public ModelTokenizer Tokenizer => _tokenizer ?? throw new InvalidOperationException("this engine was built without a tokenizer");
+
+    /// <summary>Sampling where a request says nothing: the model's generation_config.json.</summary>
+    public SamplingParams DefaultSampling { get; }
+
+    /// <summary>What the engine counts.</summary>
+    public EngineMetrics Metrics { get; }
+
+    /// <summary>Whether it takes requests, and the watchdog.</summary>
+    public EngineHealth Health { get; }
+
+    /// <summary>Queues a request and returns at once. Read the generation, or cancel it: one that nobody reads is cut off.</summary>
+    /// <exception cref="RequestRejectedException">It is malformed, could never fit, the queue is full, or the engine is shutting down.</exception>
+    public Generation Submit(GenerationRequest request)
+    {
+        try
+        {
+            return Enter(request);
+        }
+        catch (RequestRejectedException rejection)
+        {
+            Metrics.Rejected(rejection.Kind).Add();
+            throw;
+        }
+    }
+
+    /// <summary>Takes no more requests, lets the others finish within the grace, then cancels those left. Returns when nothing runs.</summary>
+    public async ValueTask DrainAsync(TimeSpan grace)
+    {
+        Health.Drain();
+        _queue.Close();
+        EngineLog.Draining(_logger, (int)Metrics.RequestsRunning.Value + (int)Metrics.RequestsWaiting.Value, grace);
+        if (grace > TimeSpan.Zero)
+            await Task.WhenAny(_loop.Drained, Task.Delay(grace, _time)).ConfigureAwait(false);
+        _loop.CancelAll();
+        await _loop.Drained.ConfigureAwait(false);
+    }
+
+    /// <summary>Cancels what runs, ends the engine thread and frees the device. Can be called repeatedly.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        await DrainAsync(TimeSpan.Zero).ConfigureAwait(false);
+        _loop.Stop();
+        _executor.Dispose();
+        Health.Stop();
+        EngineLog.Stopped(_logger, Metrics.Steps.Value);
+    }
+
+    private Generation Enter(GenerationRequest request)
+    {
+        int outputMax = RequestValidation.OutputMax(request, Info);
+        SamplingParams sampling = request.Sampling;
+        int[] endIds = sampling.IgnoreEos ? [.. sampling.StopTokenIds] : sampling.StopTokenIds.Count == 0 ? _eosIds : [.. _eosIds, .. sampling.StopTokenIds];
+        string id = request.Id ?? $"gen-{Interlocked.Increment(ref _lastId)}";
+        Generation generation = new(id, request.PromptIds.Length, _cancel);
+        generation.Times.Arrived = _time.GetTimestamp();
+        _queue.Enter(request.PromptIds.Length, arrival => generation.Sequence =
+            new Sequence(arrival, request.PromptIds.Span, sampling, sampling.Seed ?? SeedOf(arrival), outputMax, endIds) { Generation = generation });
+        return generation;
+    }
+
+    /// <summary>Mixes the engine's seed with the arrival number (the finalizer of SplitMix64), so that neighbours draw independently.</summary>
+    private ulong SeedOf(long arrival)
+    {
+        ulong x = _seed + 0x9E3779B97F4A7C15UL * ((ulong)arrival + 1);
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9UL;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EBUL;
+        return x ^ (x >> 31);
+    }
+}
