@@ -6,18 +6,16 @@ namespace NativeLM.Engine.Models;
 /// </summary>
 internal static class RopeTable
 {
-    /// <summary>Fills [positions, rotaryDim]: cos of each frequency, then sin of each.</summary>
-    public static void Fill(RopeConfig rope, Span<float> table)
+    /// <summary>Fills rows of [positions, rotaryDim] from a first position on: cos of each frequency, then sin of each.</summary>
+    public static void Fill(RopeConfig rope, ReadOnlySpan<float> frequencies, int firstPosition, Span<float> rows)
     {
-        float[] frequencies = Frequencies(rope);
         int half = frequencies.Length;
-        int positions = table.Length / rope.RotaryDim;
-        for (int position = 0; position < positions; position++)
+        for (int r = 0; r < rows.Length / rope.RotaryDim; r++)
         {
-            Span<float> row = table.Slice(position * rope.RotaryDim, rope.RotaryDim);
+            Span<float> row = rows.Slice(r * rope.RotaryDim, rope.RotaryDim);
             for (int i = 0; i < half; i++)
             {
-                (double sin, double cos) = Math.SinCos((float)position * frequencies[i]);
+                (double sin, double cos) = Math.SinCos((float)(firstPosition + r) * frequencies[i]);
                 row[i] = (float)cos * (float)rope.AttentionFactor;
                 row[half + i] = (float)sin * (float)rope.AttentionFactor;
             }

@@ -1,0 +1,92 @@
+using NativeLM.Engine.Models;
+using NativeLM.Engine.Weights;
+using NativeLM.Interop;
+
+namespace NativeLM.Engine.Execution;
+
+/// <summary>Everything decided about a model before memory is taken: precision, places of the weights, sizes.</summary>
+internal sealed record Loading
+{
+    public required ModelConfig Config { get; init; }
+
+    public required WeightLayout Layout { get; init; }
+
+    public required KvCacheSizing Sizing { get; init; }
+
+    /// <summary>Scratch that kernels share.</summary>
+    public required long WorkspaceBytes { get; init; }
+
+    /// <summary>Element type of the checkpoint.</summary>
+    public required ModelDType CheckpointType { get; init; }
+
+    public static Loading Plan(EngineOptions options, ModelConfig config, Checkpoint checkpoint, Device device)
+    {
+        NativeLibrary library = device.Library;
+        ModelDType checkpointType = config.CheckpointType ?? TypeOf(checkpoint);
+        DType type = Resolve(options.DType, checkpointType, library.Backend);
+        RunnerLimits limits = RunnerLimits.From(options, config, library.Backend);
+        WeightLayout layout = new(config, type, library);
+        WeightLoader.Check(checkpoint, layout);
+        MemoryFigures figures = new()
+        {
+            FreeBytes = device.ReadInfo().MemoryBytesFree,
+            WeightBytes = layout.Bytes,
+            WorkspaceBytes = StepBytes(config, limits, type, library),
+            BlockBytes = library.KvBlockBytes(KvPool.Describe(config, type, limits.BlockSize)),
+        };
+        KvCacheSizing sizing = KvCacheSizing.Compute(options, limits, figures);
+        return new Loading
+        {
+            Config = config,
+            Layout = layout,
+            Sizing = sizing,
+            WorkspaceBytes = ScratchBytes(config, sizing.Limits, type, library),
+            CheckpointType = checkpointType,
+        };
+    }
+
+    /// <summary>Lines for the start-up report.</summary>
+    public IEnumerable<string> Report(Device device)
+    {
+        DeviceInfo info = device.Info;
+        string threads = info.ThreadCount > 0 ? $", {DeviceSelection.NameOf(info.Isa)}, {info.ThreadCount} threads" : "";
+        yield return $"device: {device.Library.Backend.ToString().ToLowerInvariant()} ({device.Name}{threads})";
+        yield return $"model: {Config.ArchitectureName}, {Layout.Type} from a {CheckpointType} checkpoint, {Config.LayerCount} layers, vocabulary {Config.VocabularySize}";
+        foreach (string line in Sizing.Report())
+            yield return line;
+    }
+
+    /// <summary>
+    /// Auto keeps F32 and BF16. An F16 checkpoint computes in bfloat16 on a CPU, where that is the type with fast instructions;
+    /// --dtype float16 keeps its own.
+    /// </summary>
+    private static DType Resolve(ModelDType asked, ModelDType checkpoint, Backend backend) => (asked, checkpoint) switch
+    {
+        (ModelDType.Float32, _) or (ModelDType.Auto, ModelDType.Float32) => DType.F32,
+        (ModelDType.Float16, _) => DType.F16,
+        (ModelDType.Auto, ModelDType.Float16) when backend == Backend.Cuda => DType.F16,
+        _ => DType.BF16,
+    };
+
+    private static ModelDType TypeOf(Checkpoint checkpoint) =>
+        checkpoint.Tensors.TryGetValue("model.embed_tokens.weight", out (SafetensorsFile File, TensorInfo Tensor) found) ? found.Tensor.Type switch
+        {
+            TensorType.F32 => ModelDType.Float32,
+            TensorType.F16 => ModelDType.Float16,
+            _ => ModelDType.BFloat16,
+        } : ModelDType.BFloat16;
+
+    private static long ScratchBytes(ModelConfig config, RunnerLimits limits, DType type, NativeLibrary library) => Math.Max(
+        CausalLm.WorkspaceBytes(config, limits, type, library),
+        library.SampleWorkspaceBytes(new SampleArgs
+        {
+            RowsMax = limits.LogitRowsMax,
+            Vocabulary = config.VocabularySize,
+            LogitsStride = Activations.LogitsColumns(config),
+            TopLogprobsMax = RunnerLimits.TopLogprobsMax,
+        }));
+
+    private static long StepBytes(ModelConfig config, RunnerLimits limits, DType type, NativeLibrary library) => checked(
+        Activations.Bytes(config, limits, type, ScratchBytes(config, limits, type, library)) + CausalLm.RopeTableBytes(config, limits)
+        + StepBuffers.Bytes(limits) + StepOutputs.Bytes(limits) + SamplerInputs.Bytes(limits, config.VocabularySize));
+}

@@ -1,0 +1,233 @@
+using System.Diagnostics;
+using Microsoft.Extensions.Logging;
+using NativeLM.Engine.Models;
+using NativeLM.Engine.Scheduling;
+using NativeLM.Engine.Sequences;
+using NativeLM.Engine.Weights;
+using NativeLM.Interop;
+
+namespace NativeLM.Engine.Execution;
+
+/// <summary>A loaded model on a device: runs planned steps. Everything is allocated at load; engine thread only.</summary>
+internal sealed unsafe partial class ModelRunner : IStepExecutor
+{
+    // In order of creation; disposed from the end.
+    private readonly List<IDisposable> _owned = [];
+    private readonly DeviceStream _stream;
+    private readonly KvPool _cache;
+    private readonly StepBuffers _inputs;
+    private readonly SamplerInputs _sampler;
+    private readonly StepOutputs _outputs;
+    private readonly Activations _memory;
+    private readonly CausalLm _model;
+    private readonly RunnerLimits _limits;
+    private readonly SampleArgs _sample;
+    private readonly int[] _copyPairs;
+
+    private ModelRunner(Loading load, Device device, DeviceBuffer weights, DeviceStream stream)
+    {
+        Config = load.Config;
+        _limits = load.Sizing.Limits;
+        _stream = stream;
+        KvBlockCount = load.Sizing.BlockCount;
+        DType = load.Layout.Type;
+        _owned.AddRange([device, weights, stream]);
+        _cache = Own(new KvPool(device, Config, DType, _limits.BlockSize, KvBlockCount));
+        _inputs = Own(new StepBuffers(device, _limits, KvBlockCount, Config.VocabularySize));
+        _sampler = Own(new SamplerInputs(device, _limits, Config.VocabularySize, Config.EosTokenIds));
+        _outputs = Own(new StepOutputs(device, _limits));
+        _memory = Own(new Activations(device, Config, _limits, DType, load.WorkspaceBytes));
+        _model = Own(new CausalLm(Config, load.Layout, weights, _memory, _cache, _inputs, _limits, stream));
+        _sample = SampleArguments();
+        _copyPairs = new int[checked(2 * KvBlockCount)];
+        StartupReport = [.. load.Report(device)];
+    }
+
+    public ModelConfig Config { get; }
+
+    /// <summary>Element type of weights, activations and cache.</summary>
+    public DType DType { get; }
+
+    public int VocabularySize => Config.VocabularySize;
+
+    /// <summary>Longest sequence, prompt and output.</summary>
+    public int MaxModelLength => _limits.MaxModelLength;
+
+    public IReadOnlyList<int> EosTokenIds => Config.EosTokenIds;
+
+    /// <summary>Blocks in the pool, ids 0 to KvBlockCount - 1; block 0 is never used.</summary>
+    public int KvBlockCount { get; }
+
+    public int BlockSize => _limits.BlockSize;
+
+    public int MaxSequences => _limits.MaxSequences;
+
+    public int MaxBatchedTokens => _limits.MaxBatchedTokens;
+
+    /// <summary>Device, precision and the memory arithmetic, one line each.</summary>
+    public IReadOnlyList<string> StartupReport { get; }
+
+    /// <summary>
+    /// Loads a model folder. Throws <see cref="ModelLoadException"/> (the folder), <see cref="EngineStartException"/> (device, memory),
+    /// <see cref="ArgumentException"/> (an option out of range) or <see cref="NativeException"/> (the native library).
+    /// </summary>
+    public static ModelRunner Load(EngineOptions options, ILoggerFactory? loggers = null, IProgress<LoadProgress>? progress = null)
+    {
+        options.Validate();
+        long start = Stopwatch.GetTimestamp();
+        ModelFolder folder = new(options.ModelPath);
+        ModelConfig config = ModelConfig.Load(folder);
+        using Checkpoint checkpoint = Checkpoint.Open(folder);
+        Device? device = null;
+        DeviceBuffer? weights = null;
+        DeviceStream? stream = null;
+        try
+        {
+            device = DeviceSelection.Open(options);
+            Loading load = Loading.Plan(options, config, checkpoint, device);
+            weights = device.Allocate(load.Layout.Bytes);
+            stream = device.CreateStream();
+            WeightLoader.Fill(weights, checkpoint, load.Layout, stream, progress);
+            ModelRunner runner = new(load, device, weights, stream);
+            if (loggers?.CreateLogger<ModelRunner>() is ILogger logger && logger.IsEnabled(LogLevel.Information))
+            {
+                double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+                LogLoaded(logger, options.ModelPath, milliseconds);
+            }
+            return runner;
+        }
+        catch
+        {
+            stream?.Dispose();
+            weights?.Dispose();
+            device?.Dispose();
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Run(StepPlan plan, StepResult result)
+    {
+        if (plan.IsEmpty)
+            return;
+        Ops ops = _stream.Ops;
+        CopyBlocks(plan.Copies, ops);
+        _inputs.Fill(plan, ops);
+        int logitRows = _sampler.Fill(plan, _inputs.HostLogitIndices, _inputs.HostSampleRows, ops);
+        _inputs.Upload(ops);
+        _model.Forward(plan.TokenCount, plan.Sequences.Length);
+        for (int first = 0; first < logitRows; first += _limits.LogitRowsMax)
+            Draw(first, Math.Min(_limits.LogitRowsMax, logitRows - first), ops);
+        if (logitRows > 0)
+            _outputs.Download(ops, logitRows, NeedsAlternatives(plan));
+        _stream.Synchronize();
+        Publish(plan, result.Tokens);
+    }
+
+    /// <summary>The logits of the last piece of rows computed, for tests: fp32 [rows, stride], first VocabularySize of each row.</summary>
+    internal ReadOnlySpan<float> LastLogits(int row) => new(_memory.Logits + ((long)row * _memory.LogitsStride), VocabularySize);
+
+    public void Dispose()
+    {
+        for (int i = _owned.Count - 1; i >= 0; i--)
+            _owned[i].Dispose();
+        _owned.Clear();
+    }
+
+    private T Own<T>(T resource)
+        where T : IDisposable
+    {
+        _owned.Add(resource);
+        return resource;
+    }
+
+    private SampleArgs SampleArguments() => _sampler.Fixed() with
+    {
+        Results = _outputs.Results,
+        TopIds = _outputs.TopIds,
+        TopValues = _outputs.TopValues,
+        Logits = _memory.Logits,
+        Parameters = _inputs.SampleRows,
+        Workspace = _memory.Workspace,
+        WorkspaceBytes = _memory.WorkspaceBytes,
+        LogitsStride = _memory.LogitsStride,
+    };
+
+    private void CopyBlocks(ReadOnlySpan<BlockCopy> copies, Ops ops)
+    {
+        if (copies.IsEmpty)
+            return;
+        for (int i = 0; i < copies.Length; i++)
+            (_copyPairs[2 * i], _copyPairs[(2 * i) + 1]) = (copies[i].Source, copies[i].Destination);
+        fixed (int* pairs = _copyPairs)
+            ops.CopyBlocks(_cache.Description, pairs, copies.Length);
+    }
+
+    private void Draw(int first, int count, Ops ops)
+    {
+        _model.Logits(first, count);
+        ops.Sample(_sample with
+        {
+            RowsMax = count,
+            Results = _sample.Results + first,
+            TopIds = _sample.TopIds + ((long)first * RunnerLimits.TopLogprobsMax),
+            TopValues = _sample.TopValues + ((long)first * RunnerLimits.TopLogprobsMax),
+            Parameters = _sample.Parameters + first,
+        });
+    }
+
+    private static bool NeedsAlternatives(StepPlan plan)
+    {
+        foreach (ref readonly ScheduledSequence scheduled in plan.Sequences)
+            if (scheduled.Sequence.Sampling is { Logprobs: > 0 } or { PromptLogprobs: > 0 })
+                return true;
+        return false;
+    }
+
+    // In the order in which SamplerInputs.Fill laid the rows.
+    private void Publish(StepPlan plan, Span<SampledToken> tokens)
+    {
+        int row = 0;
+        for (int s = 0; s < plan.Sequences.Length; s++)
+        {
+            ref readonly ScheduledSequence scheduled = ref plan.Sequences[s];
+            SampledToken token = new() { Token = -1 };
+            int forced = SamplerInputs.PromptRows(scheduled);
+            if (forced > 0)
+                token.PromptLogprobs = ReadPrompt(scheduled, row, forced, ref token.Failed);
+            row += forced;
+            if (scheduled.Samples)
+                ReadDrawn(scheduled.Sequence.Sampling, row++, ref token);
+            tokens[s] = token;
+        }
+    }
+
+    private PromptLogprob[] ReadPrompt(in ScheduledSequence scheduled, int row, int count, ref bool failed)
+    {
+        PromptLogprob[] logprobs = new PromptLogprob[count];
+        for (int i = 0; i < count; i++)
+        {
+            SampleResult result = _outputs.Result(row + i);
+            failed |= result.Flags != 0;
+            logprobs[i] = new PromptLogprob(scheduled.Sequence.Tokens[scheduled.Start + i + 1], result.Logprob, result.Rank,
+                _outputs.Alternatives(row + i, scheduled.Sequence.Sampling.PromptLogprobs ?? 0));
+        }
+        return logprobs;
+    }
+
+    private void ReadDrawn(SamplingParams sampling, int row, ref SampledToken token)
+    {
+        SampleResult result = _outputs.Result(row);
+        token.Failed |= result.Flags != 0 || result.Token < 0;
+        if (token.Failed)
+            return;
+        token.Token = result.Token;
+        token.Logprob = result.Logprob;
+        token.Rank = result.Rank;
+        if (sampling.Logprobs is int count)
+            token.TopLogprobs = _outputs.Alternatives(row, count);
+    }
+
+    [LoggerMessage(EventId = 100, Level = LogLevel.Information, Message = "Loaded {Model} in {Milliseconds:0} ms")]
+    private static partial void LogLoaded(ILogger logger, string model, double milliseconds);
+}

@@ -1,0 +1,38 @@
+using NativeLM.Engine.Models;
+using NativeLM.Interop;
+
+namespace NativeLM.Engine.Execution;
+
+/// <summary>The sizes of a step, fixed at start.</summary>
+/// <param name="MaxSequences">Sequences in one step, and slots.</param>
+/// <param name="MaxBatchedTokens">Tokens in one step.</param>
+/// <param name="MaxModelLength">Tokens of one sequence.</param>
+/// <param name="BlockSize">Token slots of one KV block.</param>
+internal sealed record RunnerLimits(int MaxSequences, int MaxBatchedTokens, int MaxModelLength, int BlockSize)
+{
+    /// <summary>Alternatives that a row of logits can report.</summary>
+    public const int TopLogprobsMax = 20;
+
+    /// <summary>Logit biases, end ids and stop ids that one sequence can have together.</summary>
+    public const int BiasEntriesMax = 1024;
+
+    /// <summary>Keys of one attention split: an engine constant, changing it changes bits.</summary>
+    public const int SplitKeys = 256;
+
+    /// <summary>Blocks of a sequence of full length.</summary>
+    public int BlocksPerSequence => (int)(((long)MaxModelLength + BlockSize - 1) / BlockSize);
+
+    /// <summary>Rows whose logits are computed at once; more (prompt log-probabilities) are done in pieces.</summary>
+    public int LogitRowsMax => Math.Max(MaxSequences, Math.Min(MaxBatchedTokens, 64));
+
+    public static RunnerLimits From(EngineOptions options, ModelConfig config, Backend backend)
+    {
+        if (options.MaxModelLength > config.PositionsMax)
+            throw new EngineStartException(
+                $"--max-model-len: found {options.MaxModelLength}, needed at most {config.PositionsMax} (max_position_embeddings of the model)");
+        int sequences = options.MaxSequences ?? (backend == Backend.Cuda ? 256 : 128);
+        // A chunk beside a full decode batch; short steps keep the gap between tokens short on a CPU.
+        int tokens = options.MaxBatchedTokens ?? Math.Max(backend == Backend.Cuda ? 2048 : 512, checked(sequences + 128));
+        return new RunnerLimits(Math.Min(sequences, tokens), tokens, options.MaxModelLength ?? config.PositionsMax, options.BlockSize);
+    }
+}

@@ -1,0 +1,107 @@
+using NativeLM.Engine.Execution;
+using NativeLM.Engine.Weights;
+using NativeLM.Interop;
+
+namespace NativeLM.Engine.Models;
+
+/// <summary>Turns config and weight offsets into op arguments.</summary>
+internal sealed unsafe class LayerBuilder(ModelConfig config, DType type, DeviceBuffer weights, Activations memory)
+{
+    public Layer Layer(int index, LayerOffsets offsets, KvPool cache, StepBuffers inputs, RunnerLimits limits, float* ropeTable)
+    {
+        int hidden = config.HiddenSize, qRows = config.HeadCount * config.HeadDim;
+        return new Layer
+        {
+            AttentionNorm = Norm(memory.Normed, memory.Hidden, offsets.AttentionNorm),
+            Qkv = Linear(memory.Qkv, memory.Normed, offsets.Qkv, offsets.QkvBias, config.QkvRows, hidden),
+            WriteKv = WriteKv(index, offsets, cache, inputs, limits, ropeTable),
+            Attention = Attention(index, cache, inputs, limits),
+            Output = Linear(memory.Hidden, memory.Attended, offsets.Output, offsets.OutputBias, hidden, qRows) with { Residual = memory.Hidden },
+            MlpNorm = Norm(memory.Normed, memory.Hidden, offsets.MlpNorm),
+            GateUp = Linear(memory.Mlp, memory.Normed, offsets.GateUp, offsets.GateUpBias, 2 * config.MlpSize, hidden) with
+            {
+                Epilogue = Epilogue.SiluMul,
+                OutStride = config.MlpSize,
+            },
+            Down = Linear(memory.Hidden, memory.Mlp, offsets.Down, offsets.DownBias, hidden, config.MlpSize) with { Residual = memory.Hidden },
+        };
+    }
+
+    public NormArgs Norm(void* output, void* x, long weight) => new()
+    {
+        Kind = NormKind.Rms,
+        Out = output,
+        X = x,
+        Weight = weights.At(weight),
+        XStride = config.HiddenSize,
+        OutStride = config.HiddenSize,
+        Columns = config.HiddenSize,
+        Type = type,
+        Epsilon = config.NormEpsilon,
+    };
+
+    public GemmArgs Linear(void* output, void* x, long weight, long bias, int n, int k) => new()
+    {
+        Out = output,
+        X = x,
+        Weight = weights.At(weight),
+        Bias = At(bias),
+        Workspace = memory.Workspace,
+        WorkspaceBytes = memory.WorkspaceBytes,
+        XStride = k,
+        OutStride = n,
+        N = n,
+        K = k,
+        TypeX = type,
+        TypeWeight = type,
+        TypeOut = type,
+    };
+
+    /// <summary>The fields of attention that its workspace depends on.</summary>
+    public static PagedAttentionArgs AttentionShape(ModelConfig config, RunnerLimits limits, DType type) => new()
+    {
+        Type = type,
+        QHeadCount = config.HeadCount,
+        TableCount = limits.MaxSequences,
+        TableStride = limits.BlocksPerSequence,
+        LengthMax = limits.MaxModelLength,
+        SplitKeys = RunnerLimits.SplitKeys,
+        Scale = (float)(1 / Math.Sqrt(config.HeadDim)),
+    };
+
+    private PagedAttentionArgs Attention(int index, KvPool cache, StepBuffers inputs, RunnerLimits limits) => AttentionShape(config, limits, type) with
+    {
+        Out = memory.Attended,
+        Q = memory.Queries,
+        Cache = cache.Pointer,
+        QueryStarts = inputs.QueryStarts,
+        Lengths = inputs.Lengths,
+        TableRows = inputs.TableRows,
+        BlockTables = inputs.BlockTables,
+        Workspace = memory.Workspace,
+        WorkspaceBytes = memory.WorkspaceBytes,
+        Layer = index,
+        Window = config.Windows[index],
+    };
+
+    private WriteKvArgs WriteKv(int index, LayerOffsets offsets, KvPool cache, StepBuffers inputs, RunnerLimits limits, float* ropeTable) => new()
+    {
+        Type = type,
+        QOut = memory.Queries,
+        Cache = cache.Pointer,
+        Qkv = memory.Qkv,
+        QNorm = At(offsets.QNorm),
+        KNorm = At(offsets.KNorm),
+        RopeTable = ropeTable,
+        Positions = inputs.Positions,
+        Slots = inputs.Slots,
+        QHeadCount = config.HeadCount,
+        Layer = index,
+        PositionsMax = limits.MaxModelLength,
+        RotaryDim = config.Rope.RotaryDim,
+        RopeStyle = RopeStyle.HalfSplit,
+        NormEpsilon = config.NormEpsilon,
+    };
+
+    private void* At(long offset) => offset < 0 ? null : weights.At(offset);
+}
