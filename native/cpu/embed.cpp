@@ -1,0 +1,86 @@
+// Embedding: rows gathered from the packed table, so a tied embedding is held once.
+#include "check.h"
+#include "device.h"
+#include "lanes.h"
+#include "weight_layout.h"
+
+#include <algorithm>
+#include <type_traits>
+
+using namespace nlm;
+using namespace nlm::cpu;
+using scalar::Bf16;
+using scalar::F16;
+
+namespace {
+
+template <typename Out, typename Table> void embed_row(const nlm_embed_args& args, int64_t row) {
+    Out* out = static_cast<Out*>(args.out) + row * args.columns;
+    const int32_t id = args.ids[row];
+    if (id < 0 || id >= args.vocabulary) {
+        std::fill(out, out + args.columns, Out{});
+        return;
+    }
+    constexpr int32_t type = std::is_same_v<Table, Bf16> ? NLM_BF16 : std::is_same_v<Table, F16> ? NLM_F16 : NLM_F32;
+    const Table* block = static_cast<const Table*>(args.table) + id / block_columns * block_elements(type, args.columns);
+    const Table* position = nullptr;
+    if (args.position_table != nullptr) {
+        const int64_t index = static_cast<int64_t>(args.positions[row]) + args.position_offset;
+        const int64_t bounded = std::clamp<int64_t>(index, 0, args.position_rows - 1);
+        position = static_cast<const Table*>(args.position_table) + bounded * args.columns;
+    }
+    for (int32_t k = 0; k < args.columns; ++k) {
+        float value = args.scale * scalar::to_float(block[element_in_block(type, k, id % block_columns)]);
+        if (position != nullptr) value += scalar::to_float(position[k]);
+        out[k] = scalar::from_float<Out>(value);
+    }
+}
+
+template <typename Out> void embed_typed(const nlm_embed_args& args, int64_t row) {
+    switch (args.type_table) {
+    case NLM_BF16:
+        return embed_row<Out, Bf16>(args, row);
+    case NLM_F16:
+        return embed_row<Out, F16>(args, row);
+    default:
+        return embed_row<Out, float>(args, row);
+    }
+}
+
+void check(const nlm_embed_args* args) {
+    check_args(args);
+    check_floating_type(args->type_out, "type_out");
+    check_floating_type(args->type_table, "type_table");
+    check_range(args->rows_max, 0, INT32_MAX, "rows_max");
+    check_range(args->vocabulary, 1, weight_dimension_limit, "vocabulary");
+    check_range(args->columns, 1, weight_dimension_limit, "columns");
+    if (args->rows_max == 0) return;
+    check_pointer(args->out, "out", static_cast<uintptr_t>(type_bytes(args->type_out)));
+    check_pointer(args->ids, "ids", 4);
+    check_pointer(args->table, "table", buffer_alignment);
+    check_optional_pointer(args->rows, "rows", 4);
+    if (args->position_table == nullptr) return;
+    check_pointer(args->position_table, "position_table", static_cast<uintptr_t>(type_bytes(args->type_table)));
+    check_pointer(args->positions, "positions", 4);
+    check_range(args->position_rows, 1, weight_dimension_limit, "position_rows");
+}
+
+} // namespace
+
+extern "C" int32_t nlm_embed(nlm_stream* stream, const nlm_embed_args* args) {
+    return guard("nlm_embed", [&] {
+        NLM_REQUIRE(stream != nullptr, "stream: expected a handle, found null");
+        check(args);
+        const int32_t rows = true_count(args->rows, args->rows_max);
+        stream->device->pool.run(rows, [&](int64_t row, int) {
+            switch (args->type_out) {
+            case NLM_BF16:
+                return embed_typed<Bf16>(*args, row);
+            case NLM_F16:
+                return embed_typed<F16>(*args, row);
+            default:
+                return embed_typed<float>(*args, row);
+            }
+        });
+    });
+}

@@ -1,0 +1,2 @@
+// The multiply-add gemm compiled for the avx512 family.
+#include "gemm_fma_kernel.h"

@@ -1,0 +1,140 @@
+// A linear layer with everything around it, run through the ABI and through plain doubles.
+#pragma once
+
+#include "fixture.h"
+#include "numbers.h"
+
+#include <algorithm>
+#include <memory>
+
+namespace nlm::tests {
+
+inline bool is_gated(int32_t epilogue) {
+    return epilogue == NLM_EPILOGUE_SILU_MUL || epilogue == NLM_EPILOGUE_GELU_TANH_MUL;
+}
+
+struct GemmCase {
+    int32_t type = NLM_BF16, type_out = NLM_BF16;
+    int32_t m = 1, n = 32, k = 32;
+    int32_t epilogue = NLM_EPILOGUE_NONE;
+    bool bias = false, residual = false;
+    int64_t x_padding = 0, out_padding = 0;
+
+    int32_t out_columns() const { return is_gated(epilogue) ? n / 2 : n; }
+};
+
+// Packs W [n, k]; for a gated layer its first half as GATE and its second as UP.
+inline void pack(const TestDevice& device, const Matrix& weight, int32_t type, bool gated, void* packed) {
+    nlm_pack_weight_args args{};
+    args.size = sizeof args;
+    args.type = type;
+    args.packed = packed;
+    args.source = weight.data.data();
+    args.type_source = weight.type;
+    args.n = static_cast<int32_t>(weight.rows);
+    args.k = static_cast<int32_t>(weight.columns);
+    args.source_rows = gated ? args.n / 2 : args.n;
+    args.role = gated ? NLM_ROLE_GATE : NLM_ROLE_PLAIN;
+    require_ok(nlm_pack_weight(device.stream(), &args), "nlm_pack_weight");
+    if (!gated) return;
+    args.role = NLM_ROLE_UP;
+    args.source = weight.data.data() + weight.data.size() / 2;
+    require_ok(nlm_pack_weight(device.stream(), &args), "nlm_pack_weight");
+}
+
+// The operands of one case in device memory.
+class GemmOperands {
+public:
+    GemmOperands(const TestDevice& device, const GemmCase& c, const Matrix& x, const Matrix& weight, const Matrix* bias,
+                 const Matrix& out)
+        : case_(c), packed_(device, static_cast<size_t>(nlm_packed_weight_bytes(c.type, c.n, c.k))), x_(device, x.data),
+          out_(device, out.data), bias_(device, bias ? bias->data : std::vector<unsigned char>(1)), x_stride_(x.stride),
+          out_stride_(out.stride) {
+        pack(device, weight, c.type, is_gated(c.epilogue), packed_.data());
+        nlm_gemm_args shape = arguments();
+        workspace_ = std::make_unique<Buffer<unsigned char>>(
+            device, static_cast<size_t>(std::max<int64_t>(1, nlm_gemm_workspace_bytes(&shape))));
+    }
+
+    nlm_gemm_args arguments() const {
+        nlm_gemm_args args{};
+        args.size = sizeof args;
+        args.epilogue = case_.epilogue;
+        args.out = out_.data();
+        args.x = x_.data();
+        args.weight = packed_.data();
+        args.bias = case_.bias ? bias_.data() : nullptr;
+        args.residual = case_.residual ? out_.data() : nullptr; // in place, as the engine does
+        args.workspace = workspace_ ? workspace_->data() : nullptr;
+        args.workspace_bytes = workspace_ ? static_cast<int64_t>(workspace_->size()) : 0;
+        args.x_stride = x_stride_;
+        args.out_stride = out_stride_;
+        args.rows_max = case_.m;
+        args.n = case_.n;
+        args.k = case_.k;
+        args.type_x = args.type_weight = case_.type;
+        args.type_out = case_.type_out;
+        return args;
+    }
+
+    const Buffer<unsigned char>& out() const { return out_; }
+    const Buffer<unsigned char>& x() const { return x_; }
+
+private:
+    GemmCase case_;
+    Buffer<unsigned char> packed_, x_, out_, bias_;
+    std::unique_ptr<Buffer<unsigned char>> workspace_;
+    int64_t x_stride_, out_stride_;
+};
+
+inline double reference_activation(int32_t epilogue, double x) {
+    switch (epilogue) {
+    case NLM_EPILOGUE_SILU_MUL:
+        return x / (1 + std::exp(-x));
+    case NLM_EPILOGUE_RELU:
+        return x > 0 ? x : 0;
+    case NLM_EPILOGUE_GELU:
+        return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case NLM_EPILOGUE_GELU_TANH:
+    case NLM_EPILOGUE_GELU_TANH_MUL:
+        return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    default:
+        return x;
+    }
+}
+
+// out = epilogue(x · Wᵀ + bias) + residual in doubles; `out` holds the residual on entry.
+inline std::vector<double> reference_gemm(const GemmCase& c, const Matrix& x, const Matrix& weight, const Matrix* bias,
+                                          const Matrix& out) {
+    const auto dot = [&](int64_t row, int64_t column) {
+        double sum = bias ? bias->get(0, column) : 0;
+        for (int64_t i = 0; i < c.k; ++i) sum += x.get(row, i) * weight.get(column, i);
+        return sum;
+    };
+    std::vector<double> result(static_cast<size_t>(c.m) * static_cast<size_t>(c.out_columns()));
+    for (int64_t row = 0; row < c.m; ++row) {
+        for (int64_t column = 0; column < c.out_columns(); ++column) {
+            double value = reference_activation(c.epilogue, dot(row, column));
+            if (is_gated(c.epilogue)) value *= dot(row, c.n / 2 + column);
+            if (c.residual) value += out.get(row, column);
+            result[static_cast<size_t>(row * c.out_columns() + column)] = value;
+        }
+    }
+    return result;
+}
+
+// The random operands of a case; values of about 1 / sqrt(k) so that sums stay near 1.
+struct GemmData {
+    Matrix x, weight, bias, out;
+
+    GemmData(const GemmCase& c, uint64_t seed)
+        : x(c.type, c.m, c.k, c.k + c.x_padding), weight(c.type, c.n, c.k), bias(c.type, 1, c.n),
+          out(c.type_out, c.m, c.out_columns(), c.out_columns() + c.out_padding) {
+        x.randomize(seed, 2);
+        weight.randomize(seed + 1, 2 / std::sqrt(static_cast<double>(c.k)));
+        bias.randomize(seed + 2);
+        out.randomize(seed + 3);
+    }
+};
+
+} // namespace nlm::tests
