@@ -144,6 +144,16 @@ NLM_INLINE LaneMask lanes_between(int begin, int end) {
 NLM_INLINE LaneMask less(Lanes a, Lanes b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
 NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) { return {_mm512_mask_mov_ps(no.v, mask, yes.v)}; }
 
+NLM_INLINE LaneMask mask_of_bits(uint32_t bits) { return static_cast<LaneMask>(bits); }
+NLM_INLINE Lanes load_counts(const uint16_t* p) {
+    return {_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))))};
+}
+// For positive normal numbers: x = mantissa · 2^exponent, mantissa in [1, 2).
+NLM_INLINE Lanes mantissa_of(Lanes x, Lanes& exponent) {
+    exponent = {_mm512_getexp_ps(x.v)};
+    return {_mm512_getmant_ps(x.v, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src)};
+}
+
 #elif defined(__AVX2__)
 
 struct Lanes {
@@ -209,6 +219,26 @@ NLM_INLINE LaneMask less(Lanes x, Lanes y) {
 }
 NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) {
     return {_mm256_blendv_ps(no.a, yes.a, mask.a), _mm256_blendv_ps(no.b, yes.b, mask.b)};
+}
+NLM_INLINE LaneMask mask_of_bits(uint32_t bits) {
+    const __m256i one = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i low = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), one);
+    const __m256i high = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits >> 8)), one);
+    return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(low, one)), _mm256_castsi256_ps(_mm256_cmpeq_epi32(high, one))};
+}
+NLM_INLINE Lanes load_counts(const uint16_t* p) {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(load_halves(p))), _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(load_halves(p + 8)))};
+}
+NLM_INLINE __m256 exponent_of(__m256 x) {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(x), 23), _mm256_set1_epi32(127)));
+}
+NLM_INLINE __m256 mantissa_of(__m256 x) {
+    const __m256i fraction = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffff));
+    return _mm256_castsi256_ps(_mm256_or_si256(fraction, _mm256_set1_epi32(0x3f800000)));
+}
+NLM_INLINE Lanes mantissa_of(Lanes x, Lanes& exponent) {
+    exponent = {exponent_of(x.a), exponent_of(x.b)};
+    return {mantissa_of(x.a), mantissa_of(x.b)};
 }
 
 #else
@@ -280,6 +310,18 @@ NLM_INLINE LaneMask less(Lanes a, Lanes b) {
 NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) {
     return each_lane([&](int i) { return mask.v[i] ? yes.v[i] : no.v[i]; });
 }
+NLM_INLINE LaneMask mask_of_bits(uint32_t bits) {
+    LaneMask mask;
+    for (int i = 0; i < 16; i++) mask.v[i] = bits >> i & 1;
+    return mask;
+}
+NLM_INLINE Lanes load_counts(const uint16_t* p) {
+    return each_lane([&](int i) { return static_cast<float>(p[i]); });
+}
+NLM_INLINE Lanes mantissa_of(Lanes x, Lanes& exponent) {
+    exponent = each_lane([&](int i) { return static_cast<float>(static_cast<int>(bits_of(x.v[i]) >> 23) - 127); });
+    return each_lane([&](int i) { return float_of((bits_of(x.v[i]) & 0x7fffffu) | 0x3f800000u); });
+}
 
 #endif
 
@@ -297,22 +339,42 @@ template <typename T> NLM_INLINE void store_first(T* p, Lanes x, int count) {
 #endif
 
 // One fixed tree: halves, quarters, pairs.
+#if defined(__AVX2__)
+NLM_INLINE float sum_of_eight(__m256 x) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+NLM_INLINE float max_of_eight(__m256 x) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+#endif
+#if defined(__AVX512F__)
+NLM_INLINE __m256 upper_half(__m512 x) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)); }
+NLM_INLINE float sum_of(Lanes x) { return sum_of_eight(_mm256_add_ps(_mm512_castps512_ps256(x.v), upper_half(x.v))); }
+NLM_INLINE float max_of(Lanes x) { return max_of_eight(_mm256_max_ps(_mm512_castps512_ps256(x.v), upper_half(x.v))); }
+NLM_INLINE float first_lane(Lanes x) { return _mm512_cvtss_f32(x.v); }
+#elif defined(__AVX2__)
+NLM_INLINE float sum_of(Lanes x) { return sum_of_eight(_mm256_add_ps(x.a, x.b)); }
+NLM_INLINE float max_of(Lanes x) { return max_of_eight(_mm256_max_ps(x.a, x.b)); }
+NLM_INLINE float first_lane(Lanes x) { return _mm256_cvtss_f32(x.a); }
+#else
 NLM_INLINE float sum_of(Lanes x) {
-    float v[16];
-    store(v, x);
     for (int half = 8; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) v[i] = v[i] + v[i + half];
+        for (int i = 0; i < half; i++) x.v[i] = x.v[i] + x.v[i + half];
     }
-    return v[0];
+    return x.v[0];
 }
 NLM_INLINE float max_of(Lanes x) {
-    float v[16];
-    store(v, x);
     for (int half = 8; half > 0; half /= 2) {
-        for (int i = 0; i < half; i++) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
+        for (int i = 0; i < half; i++) x.v[i] = x.v[i] > x.v[i + half] ? x.v[i] : x.v[i + half];
     }
-    return v[0];
+    return x.v[0];
 }
+NLM_INLINE float first_lane(Lanes x) { return x.v[0]; }
+#endif
 
 // 2ˣ with a relative error below 2⁻²²; exactly 0 below -126; NaN stays NaN.
 NLM_INLINE Lanes exp2(Lanes x) {
@@ -331,5 +393,28 @@ NLM_INLINE Lanes exp2(Lanes x) {
 }
 NLM_INLINE Lanes exp(Lanes x) { return exp2(x * set(1.44269504088896341f)); }
 NLM_INLINE Lanes tanh(Lanes x) { return set(1.0f) - set(2.0f) / (exp2(x * set(2.88539008177792681f)) + set(1.0f)); }
+
+// Natural logarithm of positive normal numbers, relative error below 2⁻²².
+NLM_INLINE Lanes log(Lanes x) {
+    Lanes exponent;
+    Lanes mantissa = mantissa_of(x, exponent);
+    const LaneMask large = less(set(1.41421356f), mantissa);
+    mantissa = select(large, mantissa * set(0.5f), mantissa);
+    exponent = select(large, exponent + set(1.0f), exponent);
+    const Lanes f = mantissa - set(1.0f), square = f * f;
+    Lanes p = set(7.0376836292e-2f);
+    p = fma(p, f, set(-1.1514610310e-1f));
+    p = fma(p, f, set(1.1676998740e-1f));
+    p = fma(p, f, set(-1.2420140846e-1f));
+    p = fma(p, f, set(1.4249322787e-1f));
+    p = fma(p, f, set(-1.6668057665e-1f));
+    p = fma(p, f, set(2.0000714765e-1f));
+    p = fma(p, f, set(-2.4999993993e-1f));
+    p = fma(p, f, set(3.3333331174e-1f));
+    p = p * f * square;
+    p = fma(exponent, set(-2.12194440e-4f), p); // ln 2 in two parts
+    p = fma(square, set(-0.5f), p);
+    return fma(exponent, set(0.693359375f), f + p);
+}
 
 } // namespace nlm::cpu::NLM_FAMILY

@@ -1,0 +1,47 @@
+// nlm_gather_rows: picks rows by index. Copies bytes, so it needs no instruction family.
+#include "arguments.h"
+
+#include <cstring>
+
+namespace nlm::cpu {
+namespace {
+
+void check(const nlm_gather_rows_args& args) {
+    NLM_REQUIRE(is_floating_type(args.type) || args.type == NLM_I32, "type: expected f32, bf16, f16 or i32, found %d", args.type);
+    check_range(args.rows_max, 0, count_limit, "rows_max");
+    check_range(args.x_rows, 0, count_limit, "x_rows");
+    check_range(args.columns, 1, count_limit, "columns");
+    const int64_t bytes = type_bytes(args.type);
+    check_extent(args.rows_max, args.columns, bytes, "out");
+    check_extent(args.x_rows, args.columns, bytes, "x");
+    check_pointer(args.out, "out", bytes);
+    check_pointer(args.x, "x", bytes);
+    check_pointer(args.indices, "indices", 4);
+    check_optional_pointer(args.rows, "rows", 4);
+}
+
+} // namespace
+} // namespace nlm::cpu
+
+NLM_API int32_t nlm_gather_rows(nlm_stream* stream, const nlm_gather_rows_args* args) {
+    using namespace nlm;
+    using namespace nlm::cpu;
+    return guard("nlm_gather_rows", [&] {
+        check_call(stream, args);
+        if (args->rows_max == 0) return;
+        check(*args);
+        const int32_t rows = true_count(args->rows, args->rows_max);
+        for (int32_t i = 0; i < rows; i++) {
+            NLM_REQUIRE(args->indices[i] < args->x_rows, "indices[%d]: expected less than x_rows %d, found %d", i, args->x_rows,
+                        args->indices[i]);
+        }
+        const int64_t bytes = type_bytes(args->type) * args->columns;
+        run_rows(stream->device->pool, rows, bytes / 4, [&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; i++) {
+                if (args->indices[i] < 0) continue;
+                std::memcpy(static_cast<char*>(args->out) + i * bytes,
+                            static_cast<const char*>(args->x) + args->indices[i] * bytes, static_cast<size_t>(bytes));
+            }
+        });
+    });
+}

@@ -1,0 +1,2 @@
+// Paged attention compiled for the avx512 family.
+#include "paged_attention_kernel.h"

@@ -1,0 +1,2 @@
+// Paged attention compiled for the scalar family.
+#include "paged_attention_kernel.h"

@@ -1,0 +1,2 @@
+// Sampling compiled for the avx2 family.
+#include "sample_kernel.h"

@@ -1,0 +1,2 @@
+// Sampling compiled for the scalar family.
+#include "sample_kernel.h"
