@@ -88,8 +88,7 @@ internal sealed class EngineLoop
     private void Turn()
     {
         _health.Beat();
-        bool closed = _queue.IsClosed; // read before draining: after it, nothing is left to come in
-        Drain();
+        bool closed = Drain();
         _recorder.Begin();
         _scheduler.Plan(_plan);
         if (_plan.IsEmpty)
@@ -121,20 +120,19 @@ internal sealed class EngineLoop
         }
     }
 
-    /// <summary>Takes arrivals, then cancellations: a request is known before it can be cancelled.</summary>
-    private void Drain()
+    /// <summary>Takes arrivals, then cancellations: a request is known before it can be cancelled. Returns whether the queue is closed.</summary>
+    private bool Drain()
     {
-        _queue.Drain(_arrivals, _cancelled);
+        bool closed = _queue.Drain(_arrivals, _cancelled);
         foreach (Sequence sequence in _arrivals)
             _scheduler.Add(sequence);
         foreach (Sequence sequence in _cancelled)
             End(sequence, FinishReason.Cancelled);
         _arrivals.Clear();
         _cancelled.Clear();
-        if (!_cancelAll)
-            return;
-        while (_scheduler.Oldest is Sequence sequence)
+        while (_cancelAll && _scheduler.Oldest is Sequence sequence)
             End(sequence, FinishReason.Cancelled);
+        return closed;
     }
 
     /// <summary>Nothing to do: checks that nothing is held, and sleeps until something comes in.</summary>
@@ -149,7 +147,8 @@ internal sealed class EngineLoop
         if (closed)
             _drained.TrySetResult();
         _health.Sleep();
-        _queue.Wait();
+        if (!_exit) // set before the wake that Drain may have taken
+            _queue.Wait();
     }
 
     /// <summary>Runs the plan. A failure ends the requests of this step; a lost device ends the engine.</summary>

@@ -18,7 +18,7 @@ internal sealed class AdmissionQueue(int requestsMax, long tokensMax)
     private int _queuedRequests;
     private long _queuedTokens;
     private bool _closed;
-    private volatile bool _hasNews;
+    private bool _hasNews;
     private double _tokensPerSecond;
 
     /// <summary>Requests that have not had their first step.</summary>
@@ -26,9 +26,6 @@ internal sealed class AdmissionQueue(int requestsMax, long tokensMax)
 
     /// <summary>Their prompt tokens.</summary>
     public long QueuedTokens => Volatile.Read(ref _queuedTokens);
-
-    /// <summary>True once nothing can enter any more.</summary>
-    public bool IsClosed => Volatile.Read(ref _closed);
 
     /// <summary>
     /// Numbers a request and hands it to the engine thread. Throws QueueFull at a bound; an empty queue takes a request of any
@@ -61,11 +58,9 @@ internal sealed class AdmissionQueue(int requestsMax, long tokensMax)
         }
     }
 
-    /// <summary>Moves what came in since the last call. Engine thread only.</summary>
-    public void Drain(List<Sequence> arrivals, List<Sequence> cancelled)
+    /// <summary>Moves what came in since the last call. Returns whether nothing can come in after it. Engine thread only.</summary>
+    public bool Drain(List<Sequence> arrivals, List<Sequence> cancelled)
     {
-        if (!_hasNews)
-            return;
         lock (_gate)
         {
             arrivals.AddRange(_arrivals);
@@ -73,6 +68,7 @@ internal sealed class AdmissionQueue(int requestsMax, long tokensMax)
             _arrivals.Clear();
             _cancelled.Clear();
             _hasNews = false;
+            return _closed;
         }
     }
 
