@@ -34,7 +34,7 @@ internal sealed unsafe partial class ModelRunner : IStepExecutor
         _owned.AddRange([device, weights, stream]);
         _cache = Own(new KvPool(device, Config, DType, _limits.BlockSize, KvBlockCount));
         _inputs = Own(new StepBuffers(device, _limits, KvBlockCount, Config.VocabularySize));
-        _sampler = Own(new SamplerInputs(device, _limits, Config.VocabularySize, Config.EosTokenIds));
+        _sampler = Own(new SamplerInputs(device, _limits, Config.VocabularySize));
         _outputs = Own(new StepOutputs(device, _limits));
         _memory = Own(new Activations(device, Config, _limits, DType, load.WorkspaceBytes));
         _model = Own(new CausalLm(Config, load.Layout, weights, _memory, _cache, _inputs, _limits, stream));
@@ -124,8 +124,11 @@ internal sealed unsafe partial class ModelRunner : IStepExecutor
         Publish(plan, result.Tokens);
     }
 
-    /// <summary>The logits of the last piece of rows computed, for tests: fp32 [rows, stride], first VocabularySize of each row.</summary>
+    /// <summary>A row of logits of the last piece computed, where the host can read the device (tests).</summary>
     internal ReadOnlySpan<float> LastLogits(int row) => new(_memory.Logits + ((long)row * _memory.LogitsStride), VocabularySize);
+
+    /// <summary>The row of hidden values, after the final norm, that <see cref="LastLogits"/> came from. Float32 only.</summary>
+    internal ReadOnlySpan<float> LastHidden(int row) => new((float*)_memory.PickedNormed + ((long)row * Config.HiddenSize), Config.HiddenSize);
 
     public void Dispose()
     {

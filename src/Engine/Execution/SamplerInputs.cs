@@ -12,7 +12,6 @@ internal sealed unsafe class SamplerInputs : IDisposable
 {
     private readonly RunnerLimits _limits;
     private readonly int _vocabulary;
-    private readonly IReadOnlyList<int> _eosIds;
     private readonly int[] _biasCounts;
     private readonly int[] _endCounts;
     // Host sides have the device's layout, so a slot's part is not written again before its copy is done.
@@ -25,11 +24,10 @@ internal sealed unsafe class SamplerInputs : IDisposable
     private readonly DeviceBuffer _tokenCounts;
     private readonly DeviceBuffer _promptMask;
 
-    public SamplerInputs(Device device, RunnerLimits limits, int vocabulary, IReadOnlyList<int> eosIds)
+    public SamplerInputs(Device device, RunnerLimits limits, int vocabulary)
     {
         _limits = limits;
         _vocabulary = vocabulary;
-        _eosIds = eosIds;
         _biasCounts = new int[limits.MaxSequences];
         _endCounts = new int[limits.MaxSequences];
         _hostBiasIds = device.AllocatePinned(BiasBytes(limits));
@@ -162,10 +160,7 @@ internal sealed unsafe class SamplerInputs : IDisposable
         _biasCounts[slot] = count;
         if (sampling.MinTokens > 0)
         {
-            if (!sampling.IgnoreEos)
-                foreach (int id in _eosIds)
-                    Append(id, float.NegativeInfinity);
-            foreach (int id in sampling.StopTokenIds)
+            foreach (int id in sequence.EndIds)
                 Append(id, float.NegativeInfinity);
         }
         _endCounts[slot] = count - _biasCounts[slot];
