@@ -18,6 +18,9 @@ internal sealed class TokenizerConfig
     /// <summary>Tokens that tokenizer_config.json adds by id.</summary>
     public List<AddedToken> AddedTokens { get; } = [];
 
+    /// <summary>Texts of the special tokens by name, for example bos_token.</summary>
+    public IReadOnlyDictionary<string, string> SpecialTexts => _specialTexts;
+
     /// <summary>Text of a named special token such as bos_token, or null.</summary>
     public string? TextOf(string name) => _specialTexts.GetValueOrDefault(name);
 
