@@ -1,0 +1,384 @@
+// nlm_sample and nlm_count_tokens: every filter against sorting in doubles, the distribution by chi-square, seeds and bits.
+#include "fixture.h"
+#include "numbers.h"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <set>
+
+using namespace nlm::tests;
+
+namespace {
+
+nlm_sample_row neutral() {
+    nlm_sample_row row{};
+    row.forced_token = row.count_row = row.mask_row = row.top_logprobs = -1;
+    row.top_p = row.repetition_penalty = row.temperature = 1;
+    return row;
+}
+
+// Everything a call needs; members may be filled in before run().
+struct Sampling {
+    Sampling(nlm_isa isa, int threads, int32_t vocabulary, const std::vector<std::vector<float>>& rows, int32_t top_max = 0)
+        : device(isa, threads), vocabulary(vocabulary), row_count(static_cast<int32_t>(rows.size())), top_max(top_max),
+          logits(device, rows.size() * static_cast<size_t>(vocabulary + 3)), results(device, rows.size()),
+          parameters(device, rows.size()), top_ids(device, rows.size() * static_cast<size_t>(top_max)),
+          top_values(device, rows.size() * static_cast<size_t>(top_max)),
+          processed(device, rows.size() * static_cast<size_t>(vocabulary)), counts(device, 2 * static_cast<size_t>(vocabulary)),
+          prompt(device, 2 * words()), allowed(device, 2 * words()) {
+        for (size_t row = 0; row < rows.size(); row++) {
+            std::copy(rows[row].begin(), rows[row].end(), logits.data() + row * static_cast<size_t>(vocabulary + 3));
+            parameters[row] = neutral();
+        }
+    }
+
+    size_t words() const { return static_cast<size_t>(vocabulary + 31) / 32; }
+
+    nlm_sample_args arguments() {
+        nlm_sample_args args{};
+        args.size = sizeof args;
+        args.rows_max = row_count;
+        args.results = results.data();
+        args.top_ids = top_max ? top_ids.data() : nullptr;
+        args.top_values = top_max ? top_values.data() : nullptr;
+        args.processed = with_processed ? processed.data() : nullptr;
+        args.logits = logits.data();
+        args.parameters = parameters.data();
+        args.token_counts = counts.data();
+        args.prompt_mask = prompt.data();
+        args.allowed_mask = allowed.data();
+        args.bias_ids = bias_ids.data();
+        args.bias_values = bias_values.data();
+        args.logits_stride = vocabulary + 3;
+        args.vocabulary = vocabulary;
+        args.count_rows = args.mask_rows = 2;
+        args.bias_total = static_cast<int32_t>(bias_ids.size());
+        args.top_logprobs_max = top_max;
+        args.workspace_bytes = nlm_sample_workspace_bytes(&args);
+        if (!workspace) workspace = std::make_unique<Buffer<unsigned char>>(device, static_cast<size_t>(args.workspace_bytes));
+        args.workspace = workspace->data();
+        return args;
+    }
+    void run() {
+        nlm_sample_args args = arguments();
+        CHECK(nlm_sample(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
+    }
+    // Ids that the filters kept, ascending.
+    std::vector<int32_t> kept(size_t row) const {
+        std::vector<int32_t> ids;
+        for (int32_t i = 0; i < vocabulary; i++)
+            if (processed[row * static_cast<size_t>(vocabulary) + static_cast<size_t>(i)] != -INFINITY) ids.push_back(i);
+        return ids;
+    }
+
+    TestDevice device;
+    int32_t vocabulary, row_count, top_max;
+    bool with_processed = true;
+    Buffer<float> logits;
+    Buffer<nlm_sample_result> results;
+    Buffer<nlm_sample_row> parameters;
+    Buffer<int32_t> top_ids;
+    Buffer<float> top_values, processed;
+    Buffer<uint16_t> counts;
+    Buffer<uint32_t> prompt, allowed;
+    std::vector<int32_t> bias_ids;
+    std::vector<float> bias_values;
+    std::unique_ptr<Buffer<unsigned char>> workspace;
+};
+
+std::vector<float> random_logits(uint64_t seed, int32_t vocabulary, double scale = 8) {
+    Random random(seed);
+    std::vector<float> row;
+    for (int32_t i = 0; i < vocabulary; i++) row.push_back(static_cast<float>(scale * (random.uniform() + random.uniform())));
+    return row;
+}
+
+// What min-p, top-k and top-p leave, by sorting.
+std::vector<int32_t> kept_by_sorting(const std::vector<float>& z, const nlm_sample_row& p) {
+    std::vector<int32_t> ids(z.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    std::stable_sort(ids.begin(), ids.end(),
+                     [&](int32_t a, int32_t b) { return z[static_cast<size_t>(a)] > z[static_cast<size_t>(b)]; });
+    const auto value = [&](int32_t id) { return static_cast<double>(z[static_cast<size_t>(id)]); };
+    const auto weight = [&](int32_t id) { return std::exp((value(id) - value(ids[0])) / static_cast<double>(p.temperature)); };
+    if (p.min_p > 0) std::erase_if(ids, [&](int32_t id) { return weight(id) < static_cast<double>(p.min_p); });
+    if (p.top_k > 0 && static_cast<size_t>(p.top_k) < ids.size()) {
+        const double least = value(ids[static_cast<size_t>(p.top_k - 1)]);
+        std::erase_if(ids, [&](int32_t id) { return value(id) < least; });
+    }
+    if (p.top_p < 1) {
+        double total = 0, mass = 0;
+        for (const int32_t id : ids) total += weight(id);
+        size_t size = 0;
+        while (size < ids.size() && (size == 0 || mass < static_cast<double>(p.top_p) * total)) mass += weight(ids[size++]);
+        ids.resize(size);
+    }
+    std::sort(ids.begin(), ids.end());
+    return ids;
+}
+
+} // namespace
+
+TEST("Greedy_takes_the_first_of_the_best_and_its_log_probability_and_rank_are_exact") {
+    for (const nlm_isa isa : supported_families()) {
+        for (const int32_t vocabulary : {1, 2, 63, 64, 65, 1000, 32000}) {
+            std::vector<float> row = random_logits(3, vocabulary);
+            const size_t first = static_cast<size_t>(vocabulary) / 3, second = static_cast<size_t>(vocabulary) - 1;
+            row[first] = row[second] = 20;
+            if (vocabulary > 2) row[0] = -INFINITY;
+            const int32_t top = std::min(vocabulary, 7);
+            Sampling s(isa, 1, vocabulary, {row}, top);
+            s.parameters[0].temperature = 0;
+            s.parameters[0].top_logprobs = top;
+            s.run();
+            double total = 0;
+            for (const float value : row) total += std::exp(static_cast<double>(value) - 20);
+            CHECK(s.results[0].token == static_cast<int32_t>(first) && s.results[0].rank == 1 && s.results[0].flags == 0);
+            CHECK(std::fabs(s.results[0].logprob + std::log(total)) < 1e-5, "%d: %g", vocabulary, s.results[0].logprob);
+            CHECK((s.kept(0) == std::vector<int32_t>{static_cast<int32_t>(first)}));
+            std::vector<int32_t> ids(row.size());
+            std::iota(ids.begin(), ids.end(), 0);
+            std::stable_sort(ids.begin(), ids.end(),
+                             [&](int32_t a, int32_t b) { return row[static_cast<size_t>(a)] > row[static_cast<size_t>(b)]; });
+            for (size_t i = 0; i < static_cast<size_t>(top); i++) {
+                CHECK(s.top_ids[i] == ids[i], "%d: place %zu is %d, expected %d", vocabulary, i, s.top_ids[i], ids[i]);
+                const double expected = static_cast<double>(row[static_cast<size_t>(ids[i])]) - 20 - std::log(total);
+                CHECK(std::isinf(expected) ? s.top_values[i] == -INFINITY : std::fabs(s.top_values[i] - expected) < 2e-5);
+            }
+        }
+    }
+}
+
+TEST("Filters_keep_what_sorting_keeps") {
+    uint64_t seed = 1;
+    for (const nlm_isa isa : supported_families()) {
+        for (const int32_t vocabulary : {1, 50, 512, 5000}) {
+            for (int i = 0; i < 60; i++) {
+                Random random(++seed);
+                nlm_sample_row p = neutral();
+                p.temperature = static_cast<float>(0.2 + 1.5 * std::fabs(random.uniform()));
+                if (random.integer(0, 1)) p.top_k = random.integer(1, vocabulary + 2);
+                if (random.integer(0, 1)) p.top_p = static_cast<float>(std::fabs(random.uniform()));
+                if (random.integer(0, 2) == 0) p.min_p = static_cast<float>(std::fabs(random.uniform()) * 0.3);
+                // a flat row has its mass everywhere, whole numbers have ties
+                std::vector<float> row = random_logits(seed, vocabulary, i % 3 == 0 ? 0.05 : 6);
+                if (i % 4 == 1)
+                    for (float& value : row) value = std::round(value);
+                Sampling s(isa, 1, vocabulary, {row});
+                s.parameters[0] = p;
+                s.run();
+                const std::vector<int32_t> found = s.kept(0), expected = kept_by_sorting(row, p);
+                // A mass within a millionth of top_p may fall either way.
+                nlm_sample_row less = p, more = p;
+                less.top_p -= 1e-6f;
+                more.top_p += p.top_p < 1 ? 1e-6f : 0.0f;
+                const std::vector<int32_t> smallest = kept_by_sorting(row, less), largest = kept_by_sorting(row, more);
+                const bool borderline = std::includes(found.begin(), found.end(), smallest.begin(), smallest.end()) &&
+                                        std::includes(largest.begin(), largest.end(), found.begin(), found.end());
+                CHECK(found == expected || (p.top_p < 1 && borderline), "%s V=%d T=%g k=%d p=%g min_p=%g: %zu kept, expected %zu",
+                      family_name(isa), vocabulary, p.temperature, p.top_k, p.top_p, p.min_p, found.size(), expected.size());
+                CHECK(std::binary_search(found.begin(), found.end(), s.results[0].token));
+            }
+        }
+    }
+}
+
+TEST("Mask_bias_and_penalties_change_logits_in_their_order") {
+    const int32_t vocabulary = 75;
+    for (const nlm_isa isa : supported_families()) {
+        const std::vector<float> row = random_logits(5, vocabulary, 3);
+        Sampling s(isa, 1, vocabulary, {row, row});
+        nlm_sample_row& p = s.parameters[1];
+        p.temperature = 0.5f;
+        p.count_row = p.mask_row = 1;
+        p.repetition_penalty = 1.5f;
+        p.presence_penalty = 0.25f;
+        p.frequency_penalty = 0.125f;
+        s.bias_ids = {9, 0, 3, -1, vocabulary, 74};
+        s.bias_values = {100, 1, -2, 50, 50, 0.5f};
+        p.bias_start = 1;
+        p.bias_count = 5;
+        for (int32_t i = 0; i < vocabulary; i++)
+            if (i % 5 != 4) s.allowed[s.words() + static_cast<size_t>(i) / 32] |= 1u << i % 32;
+        const int32_t prompt[] = {1, 2, 40}, output[] = {2, 3, 3, 3, 70};
+        nlm_count_tokens_args count{sizeof count, 1, s.counts.data(), s.prompt.data(), prompt, output, 3, 5, 2, vocabulary};
+        CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_OK, "%s", nlm_last_error());
+        s.run();
+        std::vector<int32_t> counts(static_cast<size_t>(vocabulary));
+        for (const int32_t token : output) counts[static_cast<size_t>(token)]++;
+        for (int32_t i = 0; i < vocabulary; i++) {
+            const size_t at = static_cast<size_t>(i);
+            double expected = i % 5 == 4 ? -INFINITY : static_cast<double>(row[at]);
+            expected += i == 0 ? 1 : i == 3 ? -2 : i == 74 ? 0.5 : 0;
+            const bool seen = counts[at] > 0 || std::count(prompt, prompt + 3, i) > 0;
+            if (seen) expected = expected > 0 ? expected / 1.5 : expected * 1.5;
+            expected -= 0.125 * counts[at] + 0.25 * (counts[at] > 0);
+            const double found = s.processed[static_cast<size_t>(vocabulary) + at] * 0.5;
+            CHECK(found == expected || std::fabs(found - expected) < 1e-5, "%s token %d: %g, expected %g", family_name(isa), i,
+                  found, expected);
+            CHECK(s.processed[at] == row[at], "the neighbour's row stays as it is");
+        }
+        const int32_t drawn = s.results[1].token;
+        CHECK(s.counts[static_cast<size_t>(vocabulary + drawn)] == counts[static_cast<size_t>(drawn)] + 1,
+              "the drawn token is counted");
+        CHECK(std::accumulate(s.counts.data(), s.counts.data() + vocabulary, 0) == 0, "another row's counts stay");
+    }
+}
+
+TEST("Counts_saturate_and_a_rebuilt_row_forgets_what_it_held") {
+    Sampling s(NLM_ISA_AUTO, 1, 3, {{0, 5, 0}});
+    s.parameters[0].temperature = 0;
+    s.parameters[0].count_row = 0;
+    s.counts[1] = 0xffff;
+    s.run();
+    CHECK(s.results[0].token == 1 && s.counts[1] == 0xffff);
+    const int32_t output[] = {2};
+    nlm_count_tokens_args count{sizeof count, 0, s.counts.data(), s.prompt.data(), nullptr, output, 0, 1, 2, 3};
+    s.prompt[0] = 7;
+    CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_OK, "%s", nlm_last_error());
+    CHECK(s.counts[0] == 0 && s.counts[1] == 0 && s.counts[2] == 1 && s.prompt[0] == 0);
+    const int32_t outside[] = {3};
+    count.output = outside;
+    CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_INVALID_ARGUMENT && std::strstr(nlm_last_error(), "output[0]"));
+    count.row = 2;
+    CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_INVALID_ARGUMENT && std::strstr(nlm_last_error(), "row"));
+}
+
+TEST("A_forced_token_draws_and_counts_nothing_and_reports_its_rank") {
+    Sampling s(NLM_ISA_AUTO, 1, 5, {{1, 3, 3, 2, 3}});
+    s.parameters[0].forced_token = 2;
+    s.parameters[0].count_row = 0;
+    s.parameters[0].top_logprobs = 0;
+    s.run();
+    const double total = 3 * std::exp(3.0) + std::exp(2.0) + std::exp(1.0);
+    CHECK(s.results[0].token == 2 && s.results[0].rank == 2 && std::fabs(s.results[0].logprob - (3 - std::log(total))) < 1e-6);
+    CHECK(s.counts[2] == 0);
+}
+
+TEST("Rows_without_an_answer_are_flagged_and_their_neighbours_are_served") {
+    for (const nlm_isa isa : supported_families()) {
+        const int32_t vocabulary = 130;
+        std::vector<float> good = random_logits(9, vocabulary), bad = good, infinite = good, nothing(good.size(), -INFINITY);
+        bad[129] = NAN;
+        infinite[17] = INFINITY;
+        Sampling s(isa, 2, vocabulary, {good, bad, infinite, nothing, good, good});
+        s.parameters[4].mask_row = 0; // allows nothing
+        s.parameters[5].count_row = 0;
+        s.parameters[5].frequency_penalty = NAN;
+        s.run();
+        CHECK(s.results[0].token >= 0 && s.results[0].flags == 0);
+        CHECK(s.results[1].token == -1 && s.results[1].flags == NLM_SAMPLE_NONFINITE);
+        CHECK(s.results[2].token == -1 && s.results[2].flags == NLM_SAMPLE_NONFINITE);
+        CHECK(s.results[3].token == -1 && s.results[3].flags == NLM_SAMPLE_NOTHING_ALLOWED);
+        CHECK(s.results[4].token == -1 && s.results[4].flags == NLM_SAMPLE_NOTHING_ALLOWED);
+        CHECK(s.results[5].token == -1 && s.results[5].flags == NLM_SAMPLE_NONFINITE);
+    }
+}
+
+TEST("Drawn_tokens_follow_the_softmax") {
+    const int32_t vocabulary = 20, draws = 40000;
+    for (const nlm_isa isa : supported_families()) {
+        for (const bool filtered : {false, true}) {
+            const std::vector<float> row = random_logits(13, vocabulary, 1.5);
+            Sampling s(isa, 2, vocabulary, std::vector<std::vector<float>>(static_cast<size_t>(draws), row));
+            s.with_processed = false;
+            for (int32_t i = 0; i < draws; i++) {
+                nlm_sample_row& p = s.parameters[static_cast<size_t>(i)];
+                p.temperature = 1.3f;
+                p.seed = 0x123456789abcdefULL + static_cast<uint64_t>(i / 100) * 0x100000001ULL;
+                p.position = i % 100;
+                if (filtered) p.top_k = 12;
+            }
+            s.run();
+            const std::vector<int32_t> kept = kept_by_sorting(row, s.parameters[0]);
+            double total = 0, statistic = 0;
+            for (const int32_t id : kept) total += std::exp(static_cast<double>(row[static_cast<size_t>(id)]) / 1.3);
+            std::vector<int32_t> seen(static_cast<size_t>(vocabulary));
+            for (int32_t i = 0; i < draws; i++) seen[static_cast<size_t>(s.results[static_cast<size_t>(i)].token)]++;
+            int32_t inside = 0;
+            for (const int32_t id : kept) {
+                const double expected = draws * std::exp(static_cast<double>(row[static_cast<size_t>(id)]) / 1.3) / total;
+                statistic += (seen[static_cast<size_t>(id)] - expected) * (seen[static_cast<size_t>(id)] - expected) / expected;
+                inside += seen[static_cast<size_t>(id)];
+            }
+            CHECK(inside == draws);
+            // The 99.9 % quantiles of chi-square with 19 and 11 degrees of freedom are 43.8 and 31.3; seeds are fixed.
+            CHECK(statistic < (filtered ? 31.3 : 43.8), "%s filtered %d: chi-square %g", family_name(isa), filtered, statistic);
+        }
+    }
+}
+
+TEST("A_draw_depends_on_seed_position_and_row_only") {
+    for (const nlm_isa isa : supported_families()) {
+        const int32_t vocabulary = 3000;
+        std::vector<std::vector<float>> rows;
+        for (uint64_t i = 0; i < 40; i++) rows.push_back(random_logits(i % 4, vocabulary, 2));
+        std::vector<std::vector<int32_t>> tokens;
+        for (const int threads : {1, 2, 3}) {
+            Sampling s(isa, threads, vocabulary, rows);
+            for (size_t i = 0; i < rows.size(); i++) {
+                s.parameters[i].seed = 5 + i / 8 % 2;
+                s.parameters[i].position = static_cast<int32_t>(i / 16);
+                if (i % 4 == 1) s.parameters[i].top_p = 0.9f;
+                if (i % 4 == 2) s.parameters[i].min_p = 0.01f;
+            }
+            s.run();
+            tokens.emplace_back();
+            for (size_t i = 0; i < rows.size(); i++) tokens.back().push_back(s.results[i].token);
+            for (size_t i = 0; i < 4; i++) {
+                Sampling alone(isa, 1, vocabulary, {rows[i]});
+                alone.parameters[0] = s.parameters[i];
+                alone.run();
+                CHECK(alone.results[0].token == s.results[i].token, "%s row %zu", family_name(isa), i);
+            }
+        }
+        CHECK(tokens[0] == tokens[1] && tokens[0] == tokens[2], "%s", family_name(isa));
+        for (size_t i = 0; i + 4 < 8; i++) CHECK(tokens[0][i] == tokens[0][i + 4], "equal rows, seeds and positions draw alike");
+        CHECK(std::set<int32_t>({tokens[0][0], tokens[0][8], tokens[0][16], tokens[0][24], tokens[0][32]}).size() > 1,
+              "seeds and positions matter");
+    }
+}
+
+TEST("Wrong_sampling_arguments_are_refused_with_their_name") {
+    Sampling s(NLM_ISA_AUTO, 1, 5, {{1, 2, 3, 4, 5}}, 2);
+    const auto refuses = [&](const char* name, const auto& change) {
+        nlm_sample_args args = s.arguments();
+        s.parameters[0] = neutral();
+        change(args, s.parameters[0]);
+        const int32_t status = nlm_sample(s.device.stream(), &args);
+        CHECK(status == NLM_INVALID_ARGUMENT && std::strstr(nlm_last_error(), name), "%s: status %d, %s", name, status,
+              nlm_last_error());
+    };
+    refuses("size", [](auto& a, auto&) { a.size++; });
+    refuses("results", [](auto& a, auto&) { a.results = nullptr; });
+    refuses("logits", [](auto& a, auto&) { a.logits = nullptr; });
+    refuses("logits",
+            [](auto& a, auto&) { a.logits = reinterpret_cast<const float*>(reinterpret_cast<const char*>(a.logits) + 2); });
+    refuses("parameters", [](auto& a, auto&) { a.parameters = nullptr; });
+    refuses("logits_stride", [](auto& a, auto&) { a.logits_stride = 4; });
+    refuses("overflow", [](auto& a, auto&) { a.logits_stride = INT64_MAX / 2; });
+    refuses("vocabulary", [](auto& a, auto&) { a.vocabulary = 0; });
+    refuses("rows_max", [](auto& a, auto&) { a.rows_max = -1; });
+    refuses("workspace_bytes", [](auto& a, auto&) { a.workspace_bytes--; });
+    refuses("workspace", [](auto& a, auto&) { a.workspace = nullptr; });
+    refuses("forced_token", [](auto&, auto& p) { p.forced_token = 5; });
+    refuses("top_logprobs", [](auto&, auto& p) { p.top_logprobs = 3; });
+    refuses("top_ids", [](auto& a, auto& p) {
+        a.top_ids = nullptr;
+        p.top_logprobs = 1;
+    });
+    refuses("count_row", [](auto&, auto& p) { p.count_row = 2; });
+    refuses("token_counts", [](auto& a, auto& p) {
+        a.token_counts = nullptr;
+        p.count_row = 0;
+    });
+    refuses("mask_row", [](auto&, auto& p) { p.mask_row = -2; });
+    refuses("allowed_mask", [](auto& a, auto& p) {
+        a.allowed_mask = nullptr;
+        p.mask_row = 0;
+    });
+    refuses("bias_count", [](auto&, auto& p) { p.bias_count = 1; });
+    CHECK(nlm_sample(nullptr, nullptr) == NLM_INVALID_ARGUMENT && nlm_sample_workspace_bytes(nullptr) == -1);
+    CHECK(nlm_count_tokens(s.device.stream(), nullptr) == NLM_INVALID_ARGUMENT);
+}
