@@ -1,0 +1,132 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+
+namespace NativeLM.Benchmarks.Report;
+
+/// <summary>One table (and plot) per part.</summary>
+internal static class Sections
+{
+    public static void Machine(StringBuilder page, Figures figures)
+    {
+        if (figures.Part("machine") is not JsonElement m)
+            return;
+        page.AppendLine(CultureInfo.InvariantCulture,
+            $"Machine: {m.GetProperty("cpu").GetString()}, {m.GetProperty("threads")} threads; commit {m.GetProperty("commit").GetString()}, {m.GetProperty("date").GetString()}, load before {m.GetProperty("load").GetString()}.\n");
+    }
+
+    public static void Kernels(StringBuilder page, Figures figures, string folder)
+    {
+        if (figures.Part("kernels") is not JsonElement kernels)
+            return;
+        page.AppendLine("## Kernels\n\n`scripts/bench.sh kernels`, the native runner `nativelm_bench`. See data/kernels.json.\n");
+        page.AppendLine("```json");
+        page.AppendLine(JsonSerializer.Serialize(kernels, Indented));
+        page.AppendLine("```\n");
+        _ = folder;
+    }
+
+    public static void Llama(StringBuilder page, Figures figures, string folder)
+    {
+        if (figures.Part("llama") is not JsonElement llama)
+            return;
+        JsonElement[] rows = [.. llama.GetProperty("figures").EnumerateArray()];
+        page.AppendLine("## In process beside llama.cpp\n");
+        page.AppendLine(CultureInfo.InvariantCulture,
+            $"`scripts/bench.sh llama`: TinyLlama-1.1B shape, the same random bf16 weights, {llama.GetProperty("threads")} threads each, interleaved rounds, medians. " +
+            $"Ours: {llama.GetProperty("device").GetString()}, through the public API with sampling; theirs: {llama.GetProperty("partner").GetString()}, batched decode without sampling.\n");
+        page.AppendLine("| | ours tok/s | llama.cpp tok/s | ratio | min..max | goal |\n|---|---|---|---|---|---|");
+        foreach (JsonElement row in rows)
+        {
+            string name = row.GetProperty("name").GetString()!;
+            page.AppendLine(CultureInfo.InvariantCulture,
+                $"| {name} | {N(row, "ours_per_second")} | {N(row, "theirs_per_second")} | **{N(row, "ratio", 2)}** | {N(row, "ratio_min", 2)}..{N(row, "ratio_max", 2)} | {Goal(name)} |");
+        }
+        page.AppendLine("\n![ours and llama.cpp](llama.svg)\n");
+        Plots.Bars(Path.Combine(folder, "llama.svg"), "Beside llama.cpp, bf16, same weights and threads", "tokens per second",
+            [.. rows.Select(r => r.GetProperty("name").GetString()!)],
+            [("NativeLM", [.. rows.Select(r => r.GetProperty("ours_per_second").GetDouble())]),
+             ("llama.cpp", [.. rows.Select(r => r.GetProperty("theirs_per_second").GetDouble())])]);
+    }
+
+    public static void Serving(StringBuilder page, Figures figures, string folder)
+    {
+        int[] levels = [.. Levels.Where(c => figures.Part($"serving-{c}") is not null)];
+        if (levels.Length == 0)
+            return;
+        JsonElement[] runs = [.. levels.Select(c => figures.Part($"serving-{c}")!.Value.GetProperty("runs")[0])];
+        page.AppendLine("## Through HTTP\n\n`scripts/bench.sh serving`: TinyLlama-1.1B shape, 128 tokens in, 64 out, closed loop, times in milliseconds. " +
+            "The bound is what llama.cpp's engine would give without any server: its prefill rate for the prompts, then its decode rate (figures above).\n");
+        page.AppendLine("| streams | out tok/s | llama.cpp bound | ratio | TTFT p50 | p99 | TPOT p50 | longest gap | failed |\n|---|---|---|---|---|---|---|---|---|");
+        double[] bounds = new double[levels.Length];
+        for (int i = 0; i < levels.Length; i++)
+        {
+            JsonElement run = runs[i];
+            double ours = run.GetProperty("output_tokens_per_second").GetDouble();
+            bounds[i] = Bound(figures, levels[i]);
+            string ratio = bounds[i] > 0 ? Figures.Number(ours / bounds[i], 2) : "";
+            page.AppendLine(CultureInfo.InvariantCulture,
+                $"| {levels[i]} | {Figures.Number(ours)} | {(bounds[i] > 0 ? Figures.Number(bounds[i]) : "")} | {ratio} | {P(run, "ttft_ms", "p50")} | {P(run, "ttft_ms", "p99")} | {P(run, "tpot_ms", "p50")} | {N(run, "longest_gap_ms", 0)} | {run.GetProperty("failed")} |");
+        }
+        page.AppendLine("\n![serving](serving.svg)\n");
+        Plots.Bars(Path.Combine(folder, "serving.svg"), "Output tokens per second through HTTP (128 in, 64 out)", "tokens per second",
+            [.. levels.Select(c => $"{c} streams")],
+            [("NativeLM, HTTP", [.. runs.Select(r => r.GetProperty("output_tokens_per_second").GetDouble())]), ("llama.cpp, bound without server", bounds)]);
+    }
+
+    public static void Start(StringBuilder page, Figures figures)
+    {
+        if (figures.Part("start") is not JsonElement start)
+            return;
+        JsonElement ms = start.GetProperty("start_to_first_token_ms");
+        page.AppendLine("## Start\n\n`scripts/bench.sh start`: process start to the first answer over HTTP, demo model, seven starts.\n");
+        page.AppendLine(CultureInfo.InvariantCulture, $"Median {ms.GetProperty("median")} ms, min {ms.GetProperty("min")}, max {ms.GetProperty("max")} (goal: under 1,000).\n");
+        if (figures.Part("memory") is JsonElement memory)
+            page.AppendLine(CultureInfo.InvariantCulture,
+                $"Peak resident memory of the serving run (2.2 GB of weights, KV pool touched on use): {memory.GetProperty("peak_rss_kib").GetInt64() / 1024} MiB.\n");
+    }
+
+    public static void Host(StringBuilder page, Figures figures)
+    {
+        if (figures.Part("host") is not JsonElement host)
+            return;
+        page.AppendLine("## Host code\n\n`scripts/bench.sh host` (BenchmarkDotNet).\n\n| benchmark | mean ns | allocated bytes |\n|---|---|---|");
+        foreach (JsonElement row in host.GetProperty("figures").EnumerateArray())
+            page.AppendLine(CultureInfo.InvariantCulture, $"| {row.GetProperty("name").GetString()} | {N(row, "mean_ns")} | {row.GetProperty("allocated_bytes")} |");
+        page.AppendLine();
+    }
+
+    private static readonly int[] Levels = [1, 4, 16, 64];
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    private static double Bound(Figures figures, int streams)
+    {
+        if (figures.Part("llama") is not JsonElement llama)
+            return 0;
+        double prefill = 0, decode = 0;
+        foreach (JsonElement row in llama.GetProperty("figures").EnumerateArray())
+        {
+            string name = row.GetProperty("name").GetString()!;
+            if (name.StartsWith("prefill", StringComparison.Ordinal))
+                prefill = row.GetProperty("theirs_per_second").GetDouble();
+            else if (name == $"decode batch {streams}")
+                decode = row.GetProperty("theirs_per_second").GetDouble();
+        }
+        return prefill > 0 && decode > 0 ? 64 / (128 / prefill + 64 / decode) : 0;
+    }
+
+    private static string Goal(string name) => name switch
+    {
+        "decode batch 1" => "1.0",
+        "decode batch 16" => "3",
+        "decode batch 64" => "6",
+        "prefill 512" => "6",
+        _ => "",
+    };
+
+    private static string N(JsonElement row, string property, int digits = 1) => Figures.Number(row.GetProperty(property).GetDouble(), digits);
+
+    private static string P(JsonElement run, string summary, string percentile) =>
+        run.GetProperty(summary) is { ValueKind: JsonValueKind.Object } s ? Figures.Number(s.GetProperty(percentile).GetDouble(), 0) : "";
+}
