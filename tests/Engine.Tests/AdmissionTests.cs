@@ -5,6 +5,8 @@ namespace NativeLM.Tests;
 
 public sealed class AdmissionTests
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10); // a held step goes on after it, so that a failed test can end
+
     public static TheoryData<string, SamplingParams> BadSampling => new()
     {
         { "temperature", new SamplingParams { Temperature = -0.1f } },
@@ -95,7 +97,7 @@ public sealed class AdmissionTests
     public async Task The_queue_is_bounded_by_requests()
     {
         using ManualResetEventSlim gate = new(false);
-        ScriptedExecutor executor = new() { BeforeStep = _ => gate.Wait() };
+        ScriptedExecutor executor = new() { BeforeStep = _ => gate.Wait(Patience) };
         await using LlmEngine engine = TestEngine.Start(executor, sequences: 2, queuedRequests: 3);
         List<Generation> taken = [];
         RequestRejectedException? refused = null;
@@ -127,7 +129,7 @@ public sealed class AdmissionTests
             BeforeStep = _ =>
             {
                 running.Set();
-                gate.Wait();
+                gate.Wait(Patience);
             },
         };
         await using LlmEngine engine = TestEngine.Start(executor, sequences: 1, queuedTokens: 10);
@@ -144,7 +146,7 @@ public sealed class AdmissionTests
     public async Task Cancelled_waiting_requests_make_room_in_the_queue()
     {
         using SemaphoreSlim steps = new(1);
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait() }, sequences: 1, queuedRequests: 1);
+        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) }, sequences: 1, queuedRequests: 1);
         Generation running = engine.Submit(TestEngine.Request(maxTokens: 3));
         await using IAsyncEnumerator<TokenEvent> reader = running.GetAsyncEnumerator();
         await reader.MoveNextAsync(); // it has left the queue

