@@ -2,6 +2,8 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using NativeLM.Engine.Diagnostics;
 using NativeLM.Engine.Execution;
+using NativeLM.Engine.Models;
+using NativeLM.Engine.Sampling;
 using NativeLM.Engine.Scheduling;
 using NativeLM.Engine.Sequences;
 
@@ -24,6 +26,26 @@ public sealed class LlmEngine : IAsyncDisposable
     private readonly ulong _seed;
     private long _lastId;
     private int _disposed;
+
+    /// <summary>Loads a model folder onto a device and starts the engine. Takes as long as reading the weights.</summary>
+    /// <exception cref="ModelLoadException">A file of the folder is absent or breaks a rule.</exception>
+    /// <exception cref="TokenizerFormatException">The tokenizer's files break a rule or use a step that is not supported.</exception>
+    /// <exception cref="EngineStartException">The device or its memory does not allow it.</exception>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    public static LlmEngine Load(EngineOptions options, ILoggerFactory? loggers = null, IProgress<LoadProgress>? progress = null)
+    {
+        options.Validate();
+        ModelFolder folder = new(options.ModelPath);
+        // The small files first: what is wrong with them shows before the weights are read.
+        ModelConfig config = ModelConfig.Load(folder);
+        SamplingParams sampling = SamplingDefaults.Load(folder);
+        ModelTokenizer tokenizer = ModelTokenizer.Load(options.ModelPath);
+        if (tokenizer.VocabularySize > config.VocabularySize)
+            throw new ModelLoadException(folder.Name("tokenizer.json"),
+                $"found {tokenizer.VocabularySize} token ids, needed at most the vocab_size of config.json, {config.VocabularySize}");
+        ModelRunner runner = ModelRunner.Load(options, loggers, progress);
+        return new LlmEngine(runner, Describe(options, runner), options, tokenizer, sampling, loggers);
+    }
 
     /// <summary>Starts an engine over any executor, which it owns from then on.</summary>
     internal LlmEngine(
@@ -109,6 +131,22 @@ public sealed class LlmEngine : IAsyncDisposable
         Health.Stop();
         EngineLog.Stopped(_logger, Metrics.Steps.Value);
     }
+
+    private static EngineInfo Describe(EngineOptions options, ModelRunner runner) => new()
+    {
+        ModelName = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.ModelPath))),
+        Architecture = runner.Config.ArchitectureName,
+        DType = runner.TypeName,
+        Device = runner.DeviceDescription,
+        MaxModelLength = runner.MaxModelLength,
+        VocabularySize = runner.VocabularySize,
+        BlockSize = runner.BlockSize,
+        BlockCount = runner.KvBlockCount,
+        MaxSequences = runner.MaxSequences,
+        MaxBatchedTokens = runner.MaxBatchedTokens,
+        EosTokenIds = runner.EosTokenIds,
+        StartupReport = runner.StartupReport,
+    };
 
     private Generation Enter(GenerationRequest request)
     {

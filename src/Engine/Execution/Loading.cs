@@ -48,12 +48,18 @@ internal sealed record Loading
     /// <summary>Lines for the start-up report.</summary>
     public IEnumerable<string> Report(Device device)
     {
-        DeviceInfo info = device.Info;
-        string threads = info.ThreadCount > 0 ? $", {DeviceSelection.NameOf(info.Isa)}, {info.ThreadCount} threads" : "";
-        yield return $"device: {device.Library.Backend.ToString().ToLowerInvariant()} ({device.Name}{threads})";
+        yield return $"device: {Describe(device)}";
         yield return $"model: {Config.ArchitectureName}, {Layout.Type} from a {CheckpointType} checkpoint, {Config.LayerCount} layers, vocabulary {Config.VocabularySize}";
         foreach (string line in Sizing.Report())
             yield return line;
+    }
+
+    /// <summary>The device in words: backend, name, and on a CPU the instruction family and threads.</summary>
+    public static string Describe(Device device)
+    {
+        DeviceInfo info = device.Info;
+        string threads = info.ThreadCount > 0 ? $", {DeviceSelection.NameOf(info.Isa)}, {info.ThreadCount} threads" : "";
+        return $"{device.Library.Backend.ToString().ToLowerInvariant()} ({device.Name}{threads})";
     }
 
     /// <summary>

@@ -40,6 +40,7 @@ internal sealed unsafe partial class ModelRunner : IStepExecutor
         _model = Own(new CausalLm(Config, load.Layout, weights, _memory, _cache, _inputs, _limits, stream));
         _sample = SampleArguments();
         _copyPairs = new int[checked(2 * KvBlockCount)];
+        DeviceDescription = Loading.Describe(device);
         StartupReport = [.. load.Report(device)];
     }
 
@@ -47,6 +48,17 @@ internal sealed unsafe partial class ModelRunner : IStepExecutor
 
     /// <summary>Element type of weights, activations and cache.</summary>
     public DType DType { get; }
+
+    /// <summary>The element type as options spell it.</summary>
+    public string TypeName => DType switch
+    {
+        DType.F32 => "float32",
+        DType.F16 => "float16",
+        _ => "bfloat16",
+    };
+
+    /// <summary>The device in words.</summary>
+    public string DeviceDescription { get; }
 
     public int VocabularySize => Config.VocabularySize;
 

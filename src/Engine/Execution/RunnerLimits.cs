@@ -14,7 +14,7 @@ internal sealed record RunnerLimits(int MaxSequences, int MaxBatchedTokens, int 
     public const int TopLogprobsMax = 20;
 
     /// <summary>Logit biases, end ids and stop ids that one sequence can have together.</summary>
-    public const int BiasEntriesMax = 1024;
+    public const int BiasEntriesMax = 2 * SamplingParams.TokenListMax + 64; // 64: what ModelConfig allows in EOS ids
 
     /// <summary>Keys of one attention split: an engine constant, changing it changes bits.</summary>
     public const int SplitKeys = 256;

@@ -1,0 +1,85 @@
+using System.Globalization;
+using NativeLM.Engine;
+using Xunit;
+
+namespace NativeLM.Tests;
+
+/// <summary>
+/// Drives the real scheduler and pool through seeded worlds. A failing seed is named; replay it alone with
+/// NATIVELM_SIMULATION_SEED=N. NATIVELM_SIMULATION_SEEDS=N runs N seeds instead of the usual number.
+/// </summary>
+public sealed class SimulationTests(ITestOutputHelper output)
+{
+    private const int FaultySteps = 2000;
+    private const ulong UsualSeeds = 160;
+
+    [Fact]
+    public void Every_promise_holds_in_every_world()
+    {
+        ulong? only = Number("NATIVELM_SIMULATION_SEED");
+        ulong first = only ?? 1, count = only is null ? Number("NATIVELM_SIMULATION_SEEDS") ?? UsualSeeds : 1;
+        long steps = 0, preemptions = 0;
+        Dictionary<FinishReason, int> ends = [];
+        for (ulong seed = first; seed < first + count; seed++)
+        {
+            World world = Run(seed, Mutant.None);
+            steps += world.StepCount;
+            preemptions += world.Preemptions;
+            foreach ((FinishReason reason, int times) in world.Ends)
+                ends[reason] = ends.GetValueOrDefault(reason) + times;
+        }
+        output.WriteLine($"{count} worlds, {steps} steps, {preemptions} preemptions, ends: {string.Join(", ", ends)}");
+        if (only is not null)
+            return;
+        Assert.True(steps > (long)count * FaultySteps / 4, $"only {steps} steps ran: the worlds are too idle to prove anything");
+        Assert.True(preemptions > (long)count, $"only {preemptions} preemptions");
+        foreach (FinishReason reason in Enum.GetValues<FinishReason>().Where(r => r != FinishReason.None))
+            Assert.True(ends.GetValueOrDefault(reason) > 100, $"only {ends.GetValueOrDefault(reason)} ends with {reason}");
+    }
+
+    [Fact]
+    public void A_seed_replays_exactly()
+    {
+        World once = Run(7, Mutant.None), again = Run(7, Mutant.None);
+        Assert.Equal((once.StepCount, once.Preemptions), (again.StepCount, again.Preemptions));
+        Assert.Equal(once.Ends, again.Ends);
+    }
+
+    public static TheoryData<string> Mutants => [.. Enum.GetNames<Mutant>().Where(name => name != nameof(Mutant.None))];
+
+    [Theory]
+    [MemberData(nameof(Mutants))]
+    public void A_planted_fault_is_found(string name)
+    {
+        Mutant mutant = Enum.Parse<Mutant>(name);
+        int planted = 0, found = 0;
+        for (ulong seed = 1; seed <= 12; seed++)
+        {
+            World world = new(seed, mutant);
+            Exception? error = Record.Exception(() => world.Run(FaultySteps / 4));
+            planted += world.IsMutated ? 1 : 0;
+            found += world.IsMutated && error is not null ? 1 : 0;
+            Assert.True(world.IsMutated || error is null, $"seed {seed} failed before anything was planted: {error}");
+        }
+        Assert.True(planted > 0, "no world let the fault be planted");
+        Assert.Equal(planted, found);
+    }
+
+    private static World Run(ulong seed, Mutant mutant)
+    {
+        World world = new(seed, mutant);
+        try
+        {
+            world.Run(FaultySteps);
+        }
+        catch (Exception error)
+        {
+            throw new InvalidOperationException($"seed {seed}, step {world.StepCount}: {error.Message} (replay: NATIVELM_SIMULATION_SEED={seed})", error);
+        }
+        return world;
+    }
+
+    private static ulong? Number(string variable) => Environment.GetEnvironmentVariable(variable) is string text
+        ? ulong.Parse(text, CultureInfo.InvariantCulture)
+        : null;
+}
