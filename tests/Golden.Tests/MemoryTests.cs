@@ -1,0 +1,79 @@
+using NativeLM.Engine;
+using NativeLM.Engine.Execution;
+using Xunit;
+
+namespace NativeLM.Tests;
+
+/// <summary>The memory arithmetic at start: what is taken, what is refused and with which figures.</summary>
+public sealed class MemoryTests
+{
+    private const long MiB = 1 << 20;
+
+    private static readonly RunnerLimits Limits = new(MaxSequences: 8, MaxBatchedTokens: 512, MaxModelLength: 1000, BlockSize: 16);
+
+    private static readonly EngineOptions Options = new() { ModelPath = "x" };
+
+    private static MemoryFigures Figures(long freeMiB) =>
+        new() { FreeBytes = freeMiB * MiB, WeightBytes = 100 * MiB, WorkspaceBytes = 50 * MiB, BlockBytes = MiB };
+
+    [Fact]
+    public void The_pool_holds_every_full_context_and_no_more()
+    {
+        KvCacheSizing sizing = KvCacheSizing.Compute(Options, Limits, Figures(100_000));
+        Assert.Equal((8 * 63) + 1, sizing.BlockCount);
+        Assert.Equal(1000, sizing.Limits.MaxModelLength);
+    }
+
+    [Fact]
+    public void Less_memory_gives_fewer_blocks_and_a_shorter_context()
+    {
+        KvCacheSizing sizing = KvCacheSizing.Compute(Options, Limits, Figures(200));
+        Assert.Equal(30, sizing.BlockCount);
+        Assert.Equal(29 * 16, sizing.Limits.MaxModelLength);
+        Assert.Contains(sizing.Report(), line => line.Contains("30 blocks x 16 slots x 65536 bytes = 30.0 MiB", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_context_that_was_asked_for_and_does_not_fit_is_refused_with_what_would()
+    {
+        EngineStartException error = Assert.Throws<EngineStartException>(
+            () => KvCacheSizing.Compute(Options with { MaxModelLength = 1000 }, Limits, Figures(200)));
+        Assert.Contains("--max-model-len 464", error.Message, StringComparison.Ordinal);
+        Assert.Contains("200.0 MiB", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(100, null)]
+    [InlineData(151, null)]
+    [InlineData(200, 60L)]
+    [InlineData(1000, 1L)]
+    public void Too_little_memory_is_refused(long freeMiB, long? poolMiB)
+    {
+        EngineOptions options = Options with { KvCacheMemoryBytes = poolMiB * MiB };
+        Assert.Contains("too little memory", Assert.Throws<EngineStartException>(() => KvCacheSizing.Compute(options, Limits, Figures(freeMiB))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Slot_numbers_stay_within_32_bits()
+    {
+        RunnerLimits huge = Limits with { MaxSequences = 4096, MaxModelLength = 16_777_216, BlockSize = 128 };
+        MemoryFigures figures = new() { FreeBytes = long.MaxValue / 4, WeightBytes = 1, WorkspaceBytes = 1, BlockBytes = 64 };
+        KvCacheSizing sizing = KvCacheSizing.Compute(Options, huge, figures);
+        Assert.True((long)sizing.BlockCount * 128 <= int.MaxValue);
+    }
+
+    [Fact]
+    public void A_cuda_device_that_is_not_there_is_refused_with_what_was_found_and_needed()
+    {
+        if (File.Exists("/proc/driver/nvidia/version"))
+            Assert.Skip("this machine has an NVIDIA driver");
+        EngineStartException error = Assert.Throws<EngineStartException>(() => DeviceSelection.Open(Options with { Device = DeviceKind.Cuda }));
+        Assert.Contains("no NVIDIA driver", error.Message, StringComparison.Ordinal);
+        Assert.Contains("--device cpu", error.Message, StringComparison.Ordinal);
+        DeviceSelection.Open(Options with { Device = DeviceKind.Auto }).Dispose();
+    }
+
+    [Fact]
+    public void An_instruction_set_that_is_unknown_is_refused_with_the_list() =>
+        Assert.Contains("avx512", Assert.Throws<ArgumentException>(() => DeviceSelection.Open(Options with { Device = DeviceKind.Cpu, InstructionSet = "sse" })).Message, StringComparison.Ordinal);
+}
