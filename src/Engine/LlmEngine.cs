@@ -30,6 +30,7 @@ public sealed class LlmEngine : IAsyncDisposable
     /// <summary>Loads a model folder onto a device and starts the engine. Takes as long as reading the weights.</summary>
     /// <exception cref="ModelLoadException">A file of the folder is absent or breaks a rule.</exception>
     /// <exception cref="TokenizerFormatException">The tokenizer's files break a rule or use a step that is not supported.</exception>
+    /// <exception cref="ChatTemplateException">The chat template is not valid.</exception>
     /// <exception cref="EngineStartException">The device or its memory does not allow it.</exception>
     /// <exception cref="ArgumentException">An option is out of range.</exception>
     public static LlmEngine Load(EngineOptions options, ILoggerFactory? loggers = null, IProgress<LoadProgress>? progress = null)
@@ -43,14 +44,15 @@ public sealed class LlmEngine : IAsyncDisposable
         if (tokenizer.VocabularySize > config.VocabularySize)
             throw new ModelLoadException(folder.Name("tokenizer.json"),
                 $"found {tokenizer.VocabularySize} token ids, needed at most the vocab_size of config.json, {config.VocabularySize}");
+        ChatTemplate? chatTemplate = ChatTemplate.TryLoad(options.ModelPath);
         ModelRunner runner = ModelRunner.Load(options, loggers, progress);
-        return new LlmEngine(runner, Describe(options, runner), options, tokenizer, sampling, loggers);
+        return new LlmEngine(runner, Describe(options, runner), options, tokenizer, chatTemplate, sampling, loggers);
     }
 
     /// <summary>Starts an engine over any executor, which it owns from then on.</summary>
     internal LlmEngine(
         IStepExecutor executor, EngineInfo info, EngineOptions options, ModelTokenizer? tokenizer = null,
-        SamplingParams? defaultSampling = null, ILoggerFactory? loggers = null, TimeProvider? time = null)
+        ChatTemplate? chatTemplate = null, SamplingParams? defaultSampling = null, ILoggerFactory? loggers = null, TimeProvider? time = null)
     {
         _executor = executor;
         _tokenizer = tokenizer;
@@ -60,6 +62,7 @@ public sealed class LlmEngine : IAsyncDisposable
         _eosIds = [.. info.EosTokenIds];
         _seed = options.Seed ?? (ulong)Random.Shared.NextInt64();
         Info = info;
+        ChatTemplate = chatTemplate;
         DefaultSampling = defaultSampling ?? new SamplingParams();
         Health = new EngineHealth(_time);
         Metrics = new EngineMetrics(info, Health);
@@ -83,6 +86,9 @@ public sealed class LlmEngine : IAsyncDisposable
 
     /// <summary>The model's tokenizer.</summary>
     public ModelTokenizer Tokenizer => _tokenizer ?? throw new InvalidOperationException("this engine was built without a tokenizer");
+
+    /// <summary>The model's chat template; null for a model that only continues text.</summary>
+    public ChatTemplate? ChatTemplate { get; }
 
     /// <summary>Sampling where a request says nothing: the model's generation_config.json.</summary>
     public SamplingParams DefaultSampling { get; }

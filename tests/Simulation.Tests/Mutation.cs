@@ -15,7 +15,7 @@ internal enum Mutant
     HoldsABlockTooFew,
     UsesASlotTwice,
     SkipsATokenOfAPrefill,
-    ComputesATokenAgainElsewhere,
+    HoldsABlockTwice,
     LosesAToken,
     EndsASequenceSilently,
     ForgetsThatOneEnded,
@@ -65,8 +65,9 @@ internal static class Mutation
                     return false;
                 second.ComputedCount++;
                 return true;
-            case Mutant.ComputesATokenAgainElsewhere:
-                second.ComputedCount /= 2;
+            case Mutant.HoldsABlockTwice:
+                if (second.Blocks.Count < 2)
+                    return false;
                 second.Blocks.Replace(0, Last(second));
                 return true;
             case Mutant.LosesAToken:

@@ -22,7 +22,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
         Dictionary<FinishReason, int> ends = [];
         for (ulong seed = first; seed < first + count; seed++)
         {
-            World world = Run(seed, Mutant.None);
+            using World world = Run(seed);
             steps += world.StepCount;
             preemptions += world.Preemptions;
             foreach ((FinishReason reason, int times) in world.Ends)
@@ -40,7 +40,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [Fact]
     public void A_seed_replays_exactly()
     {
-        World once = Run(7, Mutant.None), again = Run(7, Mutant.None);
+        using World once = Run(7), again = Run(7);
         Assert.Equal((once.StepCount, once.Preemptions), (again.StepCount, again.Preemptions));
         Assert.Equal(once.Ends, again.Ends);
     }
@@ -55,7 +55,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
         int planted = 0, found = 0;
         for (ulong seed = 1; seed <= 12; seed++)
         {
-            World world = new(seed, mutant);
+            using World world = new(seed, mutant);
             Exception? error = Record.Exception(() => world.Run(FaultySteps / 4));
             planted += world.IsMutated ? 1 : 0;
             found += world.IsMutated && error is not null ? 1 : 0;
@@ -65,9 +65,9 @@ public sealed class SimulationTests(ITestOutputHelper output)
         Assert.Equal(planted, found);
     }
 
-    private static World Run(ulong seed, Mutant mutant)
+    private static World Run(ulong seed)
     {
-        World world = new(seed, mutant);
+        World world = new(seed);
         try
         {
             world.Run(FaultySteps);

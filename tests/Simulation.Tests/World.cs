@@ -11,7 +11,7 @@ namespace NativeLM.Tests;
 /// exactly. After every step the real bookkeeping is compared with a naive model of it. A first phase has faults; in a second one
 /// arrivals and faults stop and everything must end within a computed number of steps.
 /// </summary>
-internal sealed class World
+internal sealed class World : IDisposable
 {
     private readonly Random _random;
     private readonly Mutant _mutant;
@@ -66,6 +66,8 @@ internal sealed class World
     public bool IsMutated => _mutated;
 
     public Dictionary<FinishReason, int> Ends { get; } = [];
+
+    public void Dispose() => _executor.Dispose();
 
     /// <summary>Runs both phases. Throws at the first contradiction.</summary>
     public void Run(int faultySteps)
