@@ -335,29 +335,29 @@ inline int64_t filter(const nlm_sample_args& args, const nlm_sample_row& p, cons
     return smallest_set(candidates, count, target);
 }
 
-// The filtered logits for tests: everything, or -inf but for what is kept.
-inline void report_processed(const nlm_sample_args& args, int64_t row, const float* z, float inverse_temperature,
+// The filtered logits for tests: softened as the draw sees them (their softmax is the distribution), or -inf where removed.
+inline void report_processed(const nlm_sample_args& args, int64_t row, const float* z, const Softener& soften,
                              const SampleCandidate* kept, int64_t count) {
     if (!args.processed) return;
     float* processed = args.processed + row * args.vocabulary;
-    for (int64_t i = 0; i < args.vocabulary; i++) processed[i] = kept ? -INFINITY : z[i] * inverse_temperature;
-    for (int64_t i = 0; i < count; i++) processed[kept[i].token] = kept[i].value * inverse_temperature;
+    for (int64_t i = 0; i < args.vocabulary; i++) processed[i] = kept ? -INFINITY : first_lane(soften(set(z[i])));
+    for (int64_t i = 0; i < count; i++) processed[kept[i].token] = first_lane(soften(set(kept[i].value)));
 }
 
 inline int32_t draw(const nlm_sample_args& args, const nlm_sample_row& p, int64_t row, const float* z, const RowScan& scan,
                     const SampleScratch& scratch) {
     if (!(p.temperature > 0)) { // greedy, NaN included
         const SampleCandidate best{scan.maximum, scan.token, 0};
-        report_processed(args, row, z, 1.0f, &best, 1);
+        report_processed(args, row, z, {scan.maximum, 1.0f}, &best, 1);
         return scan.token;
     }
     const Softener soften{scan.maximum, 1.0f / p.temperature};
     if (!(p.top_k > 0 && p.top_k < args.vocabulary) && !(p.top_p < 1) && !(p.min_p > 0)) {
-        report_processed(args, row, z, soften.inverse_temperature, nullptr, 0);
+        report_processed(args, row, z, soften, nullptr, 0);
         return draw_from_row(p, z, args.vocabulary, scan, soften, scratch.maxima);
     }
     const int64_t count = filter(args, p, z, soften, scratch);
-    report_processed(args, row, z, soften.inverse_temperature, scratch.candidates, count);
+    report_processed(args, row, z, soften, scratch.candidates, count);
     return draw_from_candidates(p, scratch.candidates, count, soften);
 }
 
