@@ -16,6 +16,8 @@ public enum EngineState
 /// <summary>Readiness and the watchdog of the engine thread. Safe to read from any thread.</summary>
 public sealed class EngineHealth
 {
+    private const long Idle = long.MinValue;
+
     // A first prefill of a large model on a small machine takes long and is no fault, hence the generous floor.
     private static readonly TimeSpan StallFloor = TimeSpan.FromSeconds(30);
 
@@ -24,8 +26,6 @@ public sealed class EngineHealth
     private string? _failure;
     private long _busySince = Idle;
     private long _longestStepTicks;
-
-    private const long Idle = long.MinValue;
 
     internal EngineHealth(TimeProvider time) => _time = time;
 

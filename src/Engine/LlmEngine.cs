@@ -120,10 +120,15 @@ public sealed class LlmEngine : IAsyncDisposable
         Health.Drain();
         _queue.Close();
         EngineLog.Draining(_logger, (int)Metrics.RequestsRunning.Value + (int)Metrics.RequestsWaiting.Value, grace);
-        if (grace > TimeSpan.Zero)
-            await Task.WhenAny(_loop.Drained, Task.Delay(grace, _time)).ConfigureAwait(false);
-        _loop.CancelAll();
-        await _loop.Drained.ConfigureAwait(false);
+        try
+        {
+            await _loop.Drained.WaitAsync(grace, _time).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            _loop.CancelAll();
+            await _loop.Drained.ConfigureAwait(false);
+        }
     }
 
     /// <summary>Cancels what runs, ends the engine thread and frees the device. Can be called repeatedly.</summary>
