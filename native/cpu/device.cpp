@@ -30,12 +30,21 @@ int64_t cgroup_bytes(const char* path, int64_t fallback) {
     return file >> bytes ? bytes : fallback;
 }
 
+// Page cache that the kernel drops when memory is asked for; a checkpoint just read would count as used otherwise.
+int64_t cgroup_reclaimable_bytes() {
+    std::ifstream file("/sys/fs/cgroup/memory.stat");
+    std::string key;
+    for (int64_t bytes = 0; file >> key >> bytes;)
+        if (key == "inactive_file") return bytes;
+    return 0;
+}
+
 void fill_memory(nlm_device_info& info) {
     info.memory_bytes_total = meminfo_bytes("MemTotal:");
     info.memory_bytes_free = meminfo_bytes("MemAvailable:");
     const int64_t limit = cgroup_bytes("/sys/fs/cgroup/memory.max", INT64_MAX);
     if (limit >= info.memory_bytes_total) return;
-    const int64_t used = cgroup_bytes("/sys/fs/cgroup/memory.current", 0);
+    const int64_t used = cgroup_bytes("/sys/fs/cgroup/memory.current", 0) - cgroup_reclaimable_bytes();
     info.memory_bytes_total = limit;
     info.memory_bytes_free = std::min(info.memory_bytes_free, std::max<int64_t>(0, limit - used));
 }

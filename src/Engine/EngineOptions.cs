@@ -16,7 +16,7 @@ public enum DeviceKind
 /// <summary>Element type of weights, activations and KV cache.</summary>
 public enum ModelDType
 {
-    /// <summary>The checkpoint's own type where the device computes in it, else bfloat16.</summary>
+    /// <summary>The checkpoint's own type; a float16 checkpoint computes in bfloat16 on a CPU, which has fast instructions for that.</summary>
     Auto,
     /// <summary>IEEE 754 binary32: the reference precision.</summary>
     Float32,

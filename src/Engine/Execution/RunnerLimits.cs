@@ -11,7 +11,7 @@ namespace NativeLM.Engine.Execution;
 internal sealed record RunnerLimits(int MaxSequences, int MaxBatchedTokens, int MaxModelLength, int BlockSize)
 {
     /// <summary>Alternatives that a row of logits can report.</summary>
-    public const int TopLogprobsMax = 20;
+    public const int TopLogprobsMax = SamplingParams.LogprobsMax;
 
     /// <summary>Logit biases, end ids and stop ids that one sequence can have together.</summary>
     public const int BiasEntriesMax = 2 * SamplingParams.TokenListMax + 64; // 64: what ModelConfig allows in EOS ids

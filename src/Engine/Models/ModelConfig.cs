@@ -8,8 +8,11 @@ internal sealed record ModelConfig
 {
     public const string FileName = "config.json";
     public const int PositionsLimit = 16_777_216;
+
+    /// <summary>Most end ids, from both files together.</summary>
+    public const int EosCountMax = 128;
+
     private const int FileBytesMax = 16 << 20;
-    private const int EosCountMax = 64;
 
     public required Architecture Architecture { get; init; }
 
@@ -65,7 +68,7 @@ internal sealed record ModelConfig
         if (!folder.Has(generation))
             return config;
         JsonFields fields = JsonFields.Parse(folder.ReadAll(generation, FileBytesMax), folder.Name(generation));
-        int[] more = fields.IntOrList("eos_token_id", 0, config.VocabularySize - 1, EosCountMax) ?? [];
+        int[] more = fields.IntOrList("eos_token_id", 0, config.VocabularySize - 1, EosCountMax / 2) ?? [];
         return config with { EosTokenIds = [.. config.EosTokenIds.Union(more)] };
     }
 
@@ -105,7 +108,7 @@ internal sealed record ModelConfig
             HasOutputBias = HasBias(architecture.OutputBias, fields.Bool("attention_bias")),
             HasMlpBias = HasBias(architecture.MlpBias, fields.Bool("mlp_bias")),
             Windows = WindowsOf(fields, architecture.Window, layers),
-            EosTokenIds = fields.IntOrList("eos_token_id", 0, vocabulary - 1, EosCountMax) ?? [],
+            EosTokenIds = fields.IntOrList("eos_token_id", 0, vocabulary - 1, EosCountMax / 2) ?? [],
         };
     }
 
