@@ -2,5 +2,5 @@ namespace NativeLM.Server;
 
 internal static class Program
 {
-    private static int Main() => 0;
+    private static Task<int> Main(string[] args) => CommandLine.CommandLineApp.RunAsync(args);
 }

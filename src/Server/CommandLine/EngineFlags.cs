@@ -1,0 +1,111 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using NativeLM.Engine;
+
+namespace NativeLM.Server.CommandLine;
+
+/// <summary>The flags that shape the engine, shared by every command that loads a model. Names follow vLLM where the meaning is the same.</summary>
+internal sealed class EngineFlags
+{
+    private readonly Argument<string?> _model = new("MODEL")
+    {
+        Description = "Model folder in Hugging Face layout. Without it: the bundled demo model.",
+        Arity = ArgumentArity.ZeroOrOne,
+    };
+
+    private readonly Option<string?> _modelOption = Flag<string?>("--model", "The same as MODEL.");
+    private readonly Option<DeviceKind> _device = Choice("--device", "Where to compute: auto (a usable GPU, else the CPU), cpu, cuda.", DeviceKind.Auto,
+        ("auto", DeviceKind.Auto), ("cpu", DeviceKind.Cpu), ("cuda", DeviceKind.Cuda));
+
+    private readonly Option<ModelDType> _dtype = Choice("--dtype", "Precision: auto (the model's own), float32, bfloat16, float16.", ModelDType.Auto,
+        ("auto", ModelDType.Auto), ("float32", ModelDType.Float32), ("float", ModelDType.Float32), ("bfloat16", ModelDType.BFloat16),
+        ("float16", ModelDType.Float16), ("half", ModelDType.Float16));
+
+    private readonly Option<int?> _maxModelLength = Flag<int?>("--max-model-len", "Longest sequence in tokens. Default: the model's own limit.");
+    private readonly Option<int> _blockSize = new("--block-size") { Description = "Tokens of one KV block: a multiple of 8 up to 128.", DefaultValueFactory = static _ => 16 };
+    private readonly Option<int?> _maxSequences = Flag<int?>("--max-num-seqs", "Most sequences in one step. Default: 128 on CPU, 256 on a GPU.");
+    private readonly Option<int?> _maxBatchedTokens = Flag<int?>("--max-num-batched-tokens", "Most tokens in one step, prefill and decode together.");
+    private readonly Option<long?> _kvCacheMemory = new("--kv-cache-memory", "--kv-cache-memory-bytes")
+    {
+        Description = "Memory of the KV cache, such as 512M or 4GiB. Default: a share of the free memory.",
+        HelpName = "BYTES",
+        CustomParser = ParseBytes,
+    };
+
+    private readonly Option<int> _threads = new("--threads") { Description = "CPU threads that compute. 0: as many as this process may use.", DefaultValueFactory = static _ => 0 };
+    private readonly Option<long?> _seed = Flag<long?>("--seed", "Seed from which requests without a seed draw theirs. Default: random.");
+    private readonly Option<int?> _maxQueuedRequests = new("--max-queued-requests", "--max-num-queued-reqs") { Description = "Most waiting requests; more are answered 429. Default: 4 x max-num-seqs." };
+    private readonly Option<long?> _maxQueuedTokens = new("--max-queued-tokens", "--max-num-queued-tokens") { Description = "Most prompt tokens of waiting requests." };
+    private readonly Option<string?> _instructionSet = Flag<string?>("--instruction-set", "Force a CPU path: scalar, avx2, avx512, avx512_bf16, amx.");
+    private readonly Option<string?> _trustRemoteCode = new("--trust-remote-code") { Hidden = true, Arity = ArgumentArity.ZeroOrOne };
+
+    public EngineFlags(Command command)
+    {
+        command.Add(_model);
+        foreach (Option option in (Option[])[_modelOption, _device, _dtype, _maxModelLength, _blockSize, _maxSequences, _maxBatchedTokens, _kvCacheMemory,
+            _threads, _seed, _maxQueuedRequests, _maxQueuedTokens, _instructionSet, _trustRemoteCode])
+            command.Add(option);
+        command.Validators.Add(Check);
+    }
+
+    /// <summary>The checked options; throws <see cref="UsageException"/> or <see cref="ArgumentException"/> with one clear line.</summary>
+    public EngineOptions Read(ParseResult parsed)
+    {
+        EngineOptions options = new()
+        {
+            ModelPath = ModelLocator.Find(parsed.GetValue(_model) ?? parsed.GetValue(_modelOption)),
+            Device = parsed.GetValue(_device),
+            DType = parsed.GetValue(_dtype),
+            MaxModelLength = parsed.GetValue(_maxModelLength),
+            BlockSize = parsed.GetValue(_blockSize),
+            MaxSequences = parsed.GetValue(_maxSequences),
+            MaxBatchedTokens = parsed.GetValue(_maxBatchedTokens),
+            KvCacheMemoryBytes = parsed.GetValue(_kvCacheMemory),
+            Threads = parsed.GetValue(_threads),
+            Seed = parsed.GetValue(_seed) is long seed ? unchecked((ulong)seed) : null,
+            MaxQueuedRequests = parsed.GetValue(_maxQueuedRequests),
+            MaxQueuedTokens = parsed.GetValue(_maxQueuedTokens),
+            InstructionSet = parsed.GetValue(_instructionSet),
+        };
+        options.Validate();
+        if (!Directory.Exists(options.ModelPath))
+            throw new UsageException($"model folder not found: '{options.ModelPath}'");
+        return options;
+    }
+
+    private void Check(CommandResult result)
+    {
+        if (result.GetResult(_model) is { Tokens.Count: > 0 } && result.GetResult(_modelOption) is { Implicit: false })
+            result.AddError("the model is named twice: as MODEL and with --model");
+        if (result.GetResult(_trustRemoteCode) is { Implicit: false })
+            result.AddError("--trust-remote-code does not exist here: code that comes with a model is never run");
+    }
+
+    private static Option<T> Flag<T>(string name, string description) => new(name) { Description = description };
+
+    /// <summary>An option with a closed set of words.</summary>
+    private static Option<T> Choice<T>(string name, string description, T fallback, params (string Word, T Value)[] choices) => new(name)
+    {
+        Description = description,
+        HelpName = string.Join('|', choices.Select(static c => c.Word)),
+        DefaultValueFactory = _ => fallback,
+        CustomParser = result =>
+        {
+            string word = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+            foreach ((string known, T value) in choices)
+                if (string.Equals(word, known, StringComparison.OrdinalIgnoreCase))
+                    return value;
+            result.AddError($"{name}: found '{word}', needed one of {string.Join(", ", choices.Select(static c => c.Word))}");
+            return fallback;
+        },
+    };
+
+    private static long? ParseBytes(ArgumentResult result)
+    {
+        string text = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
+        if (ByteSize.TryParse(text, out long bytes))
+            return bytes;
+        result.AddError($"--kv-cache-memory: found '{text}', needed a size such as 512M or 4GiB");
+        return null;
+    }
+}

@@ -1,0 +1,90 @@
+using System.CommandLine;
+using NativeLM.Engine;
+
+namespace NativeLM.Server.CommandLine;
+
+/// <summary>nativelm serve: listen, load, answer until a signal comes, drain, stop.</summary>
+internal sealed class ServeCommand
+{
+    private readonly EngineFlags _engine;
+    private readonly ServerFlags _server;
+
+    private ServeCommand(Command command)
+    {
+        _engine = new EngineFlags(command);
+        _server = new ServerFlags(command);
+    }
+
+    public static Command Build()
+    {
+        Command command = new("serve", "Serve a model over an OpenAI-compatible HTTP API.");
+        command.SetAction(new ServeCommand(command).RunAsync);
+        command.Teach("""
+            nativelm serve                                        # the demo model on http://127.0.0.1:8000
+            nativelm serve ./Llama-3.2-1B --port 9000 --dtype bfloat16
+            nativelm serve ./my-model --max-model-len 4096 --kv-cache-memory 2GiB --max-num-seqs 64
+            nativelm serve ./my-model --host 0.0.0.0 --api-key "$KEY"   # other machines may ask, with the key
+
+            curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \
+              -d '{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}'
+            """);
+        return command;
+    }
+
+    private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
+    {
+        EngineOptions engineOptions = _engine.Read(parsed);
+        ServerOptions options = _server.Read(parsed);
+        using StopSignals signals = new();
+        using StderrLogs logs = new();
+        await using ServerHost server = await ServerHost.StartAsync(options, logs);
+        using ILoggerFactory loggers = LoggerFactory.Create(builder => builder.AddProvider(logs));
+        Task<LlmEngine> loading = Task.Run(() => EngineLoading.Load(engineOptions, loggers), cancellation);
+        // A signal while loading ends the process: nothing is running that could be lost.
+        if (await Task.WhenAny(loading, signals.First) != loading)
+            return CommandLineApp.Success;
+        LlmEngine engine = await loading;
+        server.Engine.Attach(engine);
+        PrintReport(engine.Info, options, server);
+        await signals.First;
+        await DrainAsync(server, engine, options, signals, loggers.CreateLogger("NativeLM.Server"));
+        return CommandLineApp.Success;
+    }
+
+    /// <summary>Readiness turns 503 first, so that nobody sends new work; then admission stops, then the listener.</summary>
+    private static async Task DrainAsync(ServerHost server, LlmEngine engine, ServerOptions options, StopSignals signals, ILogger logger)
+    {
+        server.Engine.BeginDraining();
+        ServerLog.Draining(logger, options.ShutdownGrace.TotalSeconds, options.ShutdownTimeout.TotalSeconds);
+        try
+        {
+            await Task.Delay(options.ShutdownGrace, signals.Second);
+            await engine.DrainAsync(options.ShutdownTimeout).AsTask().WaitAsync(signals.Second);
+        }
+        catch (OperationCanceledException)
+        {
+            ServerLog.Aborting(logger);
+            await engine.DrainAsync(TimeSpan.Zero);
+        }
+        // What was written is sent; idle connections are closed.
+        await server.StopAsync(TimeSpan.FromSeconds(2));
+    }
+
+    private static void PrintReport(EngineInfo info, ServerOptions options, ServerHost server)
+    {
+        string name = server.Engine.RequireLoaded().Model.Names[0];
+        Console.WriteLine($"NativeLM {BuildInfo.Version}");
+        Console.WriteLine($"model    {name} ({info.Architecture}, {info.DType}), context {info.MaxModelLength} tokens, vocabulary {info.VocabularySize}");
+        Console.WriteLine($"device   {info.Device}");
+        foreach (string line in info.StartupReport)
+            Console.WriteLine($"memory   {line}");
+        Console.WriteLine($"batch    {info.MaxSequences} sequences, {info.MaxBatchedTokens} tokens a step, KV blocks of {info.BlockSize} tokens: {info.BlockCount - 1}");
+        Console.WriteLine($"limits   {options.Limits.Describe()}");
+        Console.WriteLine($"serving  {server.Address.GetLeftPart(UriPartial.Authority)}{(options.ApiKeys.Count > 0 ? $" ({options.ApiKeys.Count} API keys)" : "")}");
+        Console.WriteLine();
+        string key = options.ApiKeys.Count > 0 ? " -H 'Authorization: Bearer KEY'" : "";
+        string route = server.Engine.RequireLoaded().Engine.ChatTemplate is null ? "completions" : "chat/completions";
+        string body = route == "completions" ? """{"prompt": "Once upon a time", "max_tokens": 64, "stream": true}""" : """{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}""";
+        Console.WriteLine($"try: curl -N {server.Address.GetLeftPart(UriPartial.Authority)}/v1/{route}{key} -H 'Content-Type: application/json' -d '{body}'");
+    }
+}

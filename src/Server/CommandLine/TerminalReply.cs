@@ -1,0 +1,40 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text;
+using NativeLM.Engine;
+
+namespace NativeLM.Server.CommandLine;
+
+/// <summary>Output written to the terminal as it came, with its text and figures.</summary>
+internal sealed record TerminalReply(string Text, int TokenCount, double FirstTokenSeconds, double Seconds)
+{
+    /// <summary>Writes an output as it comes. Cancelling ends it where it is.</summary>
+    public static async Task<TerminalReply> WriteAsync(TextGeneration generation, CancellationToken cancellation)
+    {
+        long start = Stopwatch.GetTimestamp();
+        StringBuilder text = new();
+        int count = 0;
+        double first = 0;
+        try
+        {
+            await foreach (TextEvent next in generation.WithCancellation(cancellation))
+            {
+                if (next.FinishReason == FinishReason.Error)
+                    throw new InvalidOperationException(next.Token.Error ?? "the engine could not complete the output");
+                if (next.Token.TokenId >= 0 && count++ == 0)
+                    first = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                text.Append(next.Text);
+                Console.Write(next.Text);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            Console.Write(" …");
+        }
+        return new TerminalReply(text.ToString(), count, first, Stopwatch.GetElapsedTime(start).TotalSeconds);
+    }
+
+    /// <summary>One line for people who want to know how fast it was.</summary>
+    public string Figures(int promptCount) => string.Create(CultureInfo.InvariantCulture,
+        $"[{promptCount} tokens in, {TokenCount} out, first after {FirstTokenSeconds * 1000:0} ms, {(TokenCount > 1 ? (TokenCount - 1) / Math.Max(1e-9, Seconds - FirstTokenSeconds) : 0):0.0} tokens/s]");
+}

@@ -1,0 +1,80 @@
+using System.Text.Json;
+using NativeLM.Engine;
+using NativeLM.Server.Generations;
+using NativeLM.Server.Http;
+using NativeLM.Server.Streaming;
+using NativeLM.Server.Validation;
+
+namespace NativeLM.Server.Endpoints;
+
+/// <summary>POST /v1/completions and /v1/chat/completions.</summary>
+internal static class GenerationEndpoints
+{
+    public static void Map(Router router, EngineHost host)
+    {
+        router.Post("/v1/completions", context => CompleteAsync(context, host));
+        router.Post("/v1/chat/completions", context => ChatAsync(context, host));
+    }
+
+    private static async Task CompleteAsync(HttpContext context, EngineHost host)
+    {
+        LoadedEngine loaded = host.RequireLoaded();
+        CompletionRequest request;
+        using (JsonDocument body = await RequestBody.ReadAsync(context, host.Options.Limits))
+            request = loaded.Mapper.Completion(body.RootElement);
+        GenerationSettings settings = request.Settings;
+        List<int[]> prompts = [.. request.Prompts.Select(prompt => loaded.Prompts.Encode(prompt, settings))];
+        List<Choice> choices = Submit(loaded, settings, prompts, request.Echo);
+        ResponseHead head = new(Id("cmpl-", context, settings), "text_completion", settings.Model, loaded.Model.Fingerprint, isChat: false);
+        await AnswerAsync(context, host, settings, choices, head, new CompletionWriter(settings, Names(loaded, settings), request.Echo));
+    }
+
+    private static async Task ChatAsync(HttpContext context, EngineHost host)
+    {
+        LoadedEngine loaded = host.RequireLoaded();
+        using JsonDocument body = await RequestBody.ReadAsync(context, host.Options.Limits);
+        ChatRequest request = loaded.Mapper.Chat(body.RootElement);
+        GenerationSettings settings = request.Settings;
+        List<Choice> choices = Submit(loaded, settings, [loaded.Prompts.Encode(request.Prompt, settings)], echo: false);
+        string objectName = settings.Stream ? "chat.completion.chunk" : "chat.completion";
+        ResponseHead head = new(Id("chatcmpl-", context, settings), objectName, settings.Model, loaded.Model.Fingerprint, isChat: true);
+        await AnswerAsync(context, host, settings, choices, head, new ChatWriter(settings, Names(loaded, settings)));
+    }
+
+    /// <summary>Hands every prompt to the engine, or none.</summary>
+    private static List<Choice> Submit(LoadedEngine loaded, GenerationSettings settings, List<int[]> prompts, bool echo)
+    {
+        bool keepsTokens = settings.ReturnTokenIds || settings.Sampling.Logprobs is not null;
+        TextOptions options = new() { Stop = settings.Stop, IncludeStop = settings.IncludeStop, SkipSpecialTokens = settings.SkipSpecialTokens };
+        List<Choice> choices = new(prompts.Count);
+        List<Generation> submitted = new(prompts.Count);
+        try
+        {
+            foreach (int[] ids in prompts)
+            {
+                Generation tokens = loaded.Engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = settings.Sampling });
+                submitted.Add(tokens);
+                string echoed = echo ? loaded.Engine.Tokenizer.Decode(ids, settings.SkipSpecialTokens) : "";
+                TextGeneration text = new(tokens, loaded.Engine.Tokenizer, options);
+                choices.Add(new Choice(choices.Count, ids, echoed, text, keepsTokens, settings.PromptOnly));
+            }
+            return choices;
+        }
+        catch
+        {
+            submitted.ForEach(static tokens => tokens.Cancel());
+            throw;
+        }
+    }
+
+    private static Task AnswerAsync(
+        HttpContext context, EngineHost host, GenerationSettings settings, List<Choice> choices, ResponseHead head, ChoiceWriter writer)
+    {
+        GenerationAnswer answer = new(settings, choices, head, writer, host.Options.KeepAliveInterval);
+        return settings.Stream ? answer.WriteStreamAsync(context) : answer.WriteWholeAsync(context);
+    }
+
+    private static string Id(string prefix, HttpContext context, GenerationSettings settings) => prefix + (settings.RequestId ?? RequestIds.Of(context));
+
+    private static TokenNames Names(LoadedEngine loaded, GenerationSettings settings) => new(loaded.Engine.Tokenizer, settings.ReturnTokensAsTokenIds);
+}

@@ -1,0 +1,96 @@
+using System.Text;
+using System.Text.Json;
+using NativeLM.Engine;
+
+namespace NativeLM.Server.Generations;
+
+/// <summary>One output while it grows: what came since the last chunk was written, and the totals.</summary>
+internal sealed class Choice(int index, int[] promptIds, string promptText, TextGeneration generation, bool keepsTokens, bool promptOnly)
+{
+    private readonly StringBuilder _text = new();
+    private readonly List<TokenEvent> _tokens = [];
+
+    public int Index { get; } = index;
+
+    public int[] PromptIds { get; } = promptIds;
+
+    /// <summary>The prompt as text; empty unless it is echoed.</summary>
+    public string PromptText { get; } = promptText;
+
+    public TextGeneration Generation { get; } = generation;
+
+    /// <summary>Prompt tokens that came from the prefix cache.</summary>
+    public int CachedCount => Generation.CachedTokenCount;
+
+    /// <summary>Text since the last chunk.</summary>
+    public StringBuilder Text => _text;
+
+    /// <summary>Tokens since the last chunk; kept only where ids or log-probabilities are reported.</summary>
+    public IReadOnlyList<TokenEvent> Tokens => _tokens;
+
+    /// <summary>Reported prompt tokens, or null.</summary>
+    public IReadOnlyList<PromptLogprob>? PromptLogprobs { get; private set; }
+
+    /// <summary>True from the first event on.</summary>
+    public bool HasBegun { get; private set; }
+
+    /// <summary>Output tokens so far.</summary>
+    public int CompletionCount { get; private set; }
+
+    /// <summary>Characters of token text reported so far: the next token's text_offset.</summary>
+    public int TextOffset { get; set; }
+
+    public FinishReason FinishReason { get; private set; }
+
+    /// <summary>The stop string that ended it, or null.</summary>
+    public string? StopString { get; private set; }
+
+    /// <summary>The stop id of the request that ended it; null at EOS.</summary>
+    public int? ReportedStopTokenId { get; private set; }
+
+    public bool HasDelta => _text.Length > 0 || _tokens.Count > 0;
+
+    public bool HasEnded => FinishReason != FinishReason.None;
+
+    /// <summary>Notes what comes before any token.</summary>
+    public void Begin(in TextEvent first)
+    {
+        HasBegun = true;
+        PromptLogprobs = first.Token.PromptLogprobs;
+    }
+
+    /// <summary>Adds an event. <paramref name="stopIds"/> are the request's own: EOS is not reported as a stop reason.</summary>
+    public void Accept(in TextEvent next, IReadOnlyList<int> stopIds)
+    {
+        FinishReason = next.FinishReason;
+        StopString = next.StopString;
+        ReportedStopTokenId = next.FinishReason == FinishReason.Stop && stopIds.Contains(next.Token.StopTokenId) ? next.Token.StopTokenId : null;
+        if (promptOnly)
+            return;
+        _text.Append(next.Text);
+        if (next.Token.TokenId < 0)
+            return;
+        CompletionCount++;
+        if (keepsTokens)
+            _tokens.Add(next.Token);
+    }
+
+    /// <summary>Writes the text since the last chunk as a property.</summary>
+    public void WriteText(Utf8JsonWriter json, ReadOnlySpan<byte> name)
+    {
+        foreach (ReadOnlyMemory<char> chunk in _text.GetChunks())
+            if (chunk.Length == _text.Length)
+            {
+                json.WriteString(name, chunk.Span);
+                return;
+            }
+        json.WriteString(name, _text.ToString());
+    }
+
+    /// <summary>The chunk is written; the next one starts empty.</summary>
+    public void ClearDelta()
+    {
+        _text.Clear();
+        _tokens.Clear();
+    }
+}

@@ -1,0 +1,155 @@
+using System.Buffers;
+using System.Text.Json;
+using NativeLM.Engine;
+using NativeLM.Server.Http;
+using NativeLM.Server.Streaming;
+using NativeLM.Server.Validation;
+
+namespace NativeLM.Server.Generations;
+
+/// <summary>Answers one request from its running choices: whole, or as a stream of chunks.</summary>
+internal sealed class GenerationAnswer(GenerationSettings settings, IReadOnlyList<Choice> choices, ResponseHead head, ChoiceWriter writer, TimeSpan keepAlive)
+{
+    /// <summary>Waits for the end of every choice, then writes one JSON body.</summary>
+    public async Task WriteWholeAsync(HttpContext context)
+    {
+        await foreach (ChoiceEvent next in ChoiceEvents.Read(choices, context.RequestAborted))
+            Accept(next);
+        ArrayBufferWriter<byte> buffer = new(4096);
+        buffer.Write(head.Prefix);
+        Utf8JsonWriter json = new(buffer, JsonAnswer.WriterOptions);
+        foreach (Choice choice in choices)
+        {
+            if (choice != choices[0])
+                buffer.Write(","u8);
+            json.Reset(buffer);
+            writer.WriteWhole(json, choice);
+            json.Flush();
+        }
+        buffer.Write("],\"usage\":"u8);
+        json.Reset(buffer);
+        Usage().Write(json);
+        json.Flush();
+        buffer.Write("}"u8);
+        context.Response.ContentType = "application/json";
+        context.Response.ContentLength = buffer.WrittenCount;
+        await context.Response.Body.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
+    }
+
+    /// <summary>Writes chunks as tokens come. Tokens that are ready together share a chunk. Until the first chunk errors are thrown.</summary>
+    public async Task WriteStreamAsync(HttpContext context)
+    {
+        await using SseStream sse = new(context, keepAlive);
+        try
+        {
+            await using IAsyncEnumerator<ChoiceEvent> events = ChoiceEvents.Read(choices, context.RequestAborted).GetAsyncEnumerator(context.RequestAborted);
+            while (true)
+            {
+                ValueTask<bool> next = events.MoveNextAsync();
+                if (!(next.IsCompleted ? await next : await SendAndWaitAsync(sse, next)))
+                    break;
+                Take(sse, events.Current);
+            }
+            WriteDeltas(sse);
+            WriteUsage(sse);
+            sse.Done();
+            await sse.FlushAsync();
+        }
+        catch (Exception failure) when (sse.HasBegun && !context.RequestAborted.IsCancellationRequested)
+        {
+            await sse.FailAsync(ErrorAnswer.From(failure));
+        }
+    }
+
+    private async ValueTask<bool> SendAndWaitAsync(SseStream sse, ValueTask<bool> next)
+    {
+        WriteDeltas(sse);
+        await sse.FlushAsync();
+        return await sse.WaitAsync(next);
+    }
+
+    private void Take(SseStream sse, in ChoiceEvent next)
+    {
+        Choice choice = next.Choice;
+        ThrowIfFailed(next.Event);
+        if (!choice.HasBegun)
+        {
+            choice.Begin(next.Event);
+            WriteFirst(sse, choice);
+        }
+        choice.Accept(next.Event, settings.Sampling.StopTokenIds);
+        if (!choice.HasEnded)
+            return;
+        // The end of a choice is written at once: it leaves the set that WriteDeltas looks at.
+        if (choice.HasDelta && writer.EndsSeparately)
+            WriteDelta(sse, choice);
+        WriteDelta(sse, choice);
+    }
+
+    private void Accept(in ChoiceEvent next)
+    {
+        ThrowIfFailed(next.Event);
+        if (!next.Choice.HasBegun)
+            next.Choice.Begin(next.Event);
+        next.Choice.Accept(next.Event, settings.Sampling.StopTokenIds);
+    }
+
+    private void WriteDeltas(SseStream sse)
+    {
+        foreach (Choice choice in choices)
+            if (choice.HasDelta && !choice.HasEnded)
+                WriteDelta(sse, choice);
+    }
+
+    private void WriteFirst(SseStream sse, Choice choice)
+    {
+        if (!writer.HasFirst)
+            return;
+        writer.WriteFirst(sse.Event(head.Prefix), choice);
+        EndChunk(sse);
+    }
+
+    private void WriteDelta(SseStream sse, Choice choice)
+    {
+        writer.WriteDelta(sse.Event(head.Prefix), choice);
+        choice.ClearDelta();
+        EndChunk(sse);
+    }
+
+    private void EndChunk(SseStream sse)
+    {
+        if (settings.ContinuousUsage)
+        {
+            sse.Raw("],\"usage\":"u8);
+            Usage().Write(sse.Value());
+            sse.Raw("}"u8);
+        }
+        else
+        {
+            sse.Raw(settings.IncludeUsage ? "],\"usage\":null}"u8 : "]}"u8);
+        }
+        sse.EndEvent();
+    }
+
+    private void WriteUsage(SseStream sse)
+    {
+        if (!settings.IncludeUsage)
+            return;
+        sse.Event(head.Prefix);
+        sse.Raw("],\"usage\":"u8);
+        Usage().Write(sse.Value());
+        sse.Raw("}"u8);
+        sse.EndEvent();
+    }
+
+    private UsageCounts Usage() => new(
+        choices.Sum(static c => c.PromptIds.Length), choices.Sum(static c => c.CompletionCount), choices.Sum(static c => c.CachedCount));
+
+    private static void ThrowIfFailed(in TextEvent next)
+    {
+        if (next.FinishReason == FinishReason.Error)
+            throw new ApiException(500, "internal_error", "The engine could not complete this request.");
+        if (next.FinishReason == FinishReason.Cancelled)
+            throw ApiException.ShuttingDown();
+    }
+}

@@ -1,0 +1,51 @@
+using NativeLM.Engine;
+using NativeLM.Server.Http;
+using NativeLM.Server.Validation;
+
+namespace NativeLM.Server.Generations;
+
+/// <summary>Turns prompts and chats into token ids that fit the context. Cheap refusals come first: bytes before tokens.</summary>
+internal sealed class PromptBuilder(LlmEngine engine, ServedModel model)
+{
+    /// <summary>Ids of one completion prompt.</summary>
+    public int[] Encode(PromptInput prompt, GenerationSettings settings)
+    {
+        int[] ids = prompt.Ids ?? EncodeText(prompt.Text!, settings.AddSpecialTokens, settings.TruncatePromptTokens is not null);
+        return Fit(ids, settings, "prompt");
+    }
+
+    /// <summary>Ids of a chat, rendered by the model's template.</summary>
+    public int[] Encode(ChatPrompt chat, GenerationSettings settings) => Fit(EncodeChat(chat, settings.AddSpecialTokens), settings, "messages");
+
+    /// <summary>Ids of a text. Throws context_length_exceeded without tokenising what cannot fit.</summary>
+    public int[] EncodeText(string text, bool addSpecialTokens, bool mayExceed = false)
+    {
+        int bytes = JsonFields.Utf8Bytes(text);
+        if (bytes > model.PromptBytesMax && !mayExceed)
+            throw TooLong($"your prompt has {bytes} bytes, more than {model.ContextLength} tokens can hold", "prompt");
+        return [.. engine.Tokenizer.Encode(text, addSpecialTokens, parseSpecialTokens: true)];
+    }
+
+    public int[] EncodeChat(ChatPrompt chat, bool addSpecialTokens)
+    {
+        throw new InvalidOperationException();
+    }
+
+    private int[] Fit(int[] ids, GenerationSettings settings, string field)
+    {
+        if (ids.Length == 0)
+            throw ApiException.InvalidValue(field, $"'{field}' has no tokens.");
+        if (settings.TruncatePromptTokens is int keep)
+            ids = ids[^Math.Min(ids.Length, keep == -1 ? model.ContextLength - Math.Max(1, settings.Sampling.MaxTokens ?? 1) : keep)..];
+        int output = settings.PromptOnly ? 0 : settings.Sampling.MaxTokens ?? 1;
+        long wanted = (long)ids.Length + output;
+        if (ids.Length >= model.ContextLength || (settings.MaxTokensIsExplicit && wanted > model.ContextLength))
+            throw TooLong(settings.MaxTokensIsExplicit
+                ? $"you requested {wanted} tokens ({ids.Length} in the {field}, {output} in the completion)"
+                : $"your {field} resulted in {ids.Length} tokens", field);
+        return ids;
+    }
+
+    private ApiException TooLong(string found, string field) => new(400, "context_length_exceeded",
+        $"This model's maximum context length is {model.ContextLength} tokens, however {found}. Please reduce the length of the {field}.", field);
+}
