@@ -9,6 +9,8 @@ internal static class BenchCommand
     {
         Command command = new("bench", "Measure: a running server (serve), or the engine in this process (throughput, latency).");
         command.Add(BenchServeCommand.Build());
+        command.Add(BenchEngineCommand.BuildThroughput());
+        command.Add(BenchEngineCommand.BuildLatency());
         return command;
     }
 }

@@ -42,8 +42,7 @@ internal sealed class ChatSession(LlmEngine engine, SamplingParams sampling, str
         Console.CancelKeyPress += handler;
         try
         {
-            Generation tokens = engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = sampling });
-            TerminalReply reply = await TerminalReply.WriteAsync(new TextGeneration(tokens, engine.Tokenizer, new TextOptions()), stop.Token);
+            TerminalReply reply = await TerminalReply.WriteAsync(engine, ids, sampling, [], stop.Token);
             Console.WriteLine();
             if (ShowsFigures)
                 Console.WriteLine(reply.Figures(ids.Length));

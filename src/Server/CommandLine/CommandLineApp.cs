@@ -38,6 +38,9 @@ internal static class CommandLineApp
     public static RootCommand Build()
     {
         RootCommand root = new("NativeLM serves language models over an OpenAI-compatible HTTP API, with paged attention and continuous batching.");
+        root.Add(ServeCommand.Build());
+        root.Add(GenerateCommand.Build());
+        root.Add(ChatCommand.Build());
         root.Add(BenchCommand.Build());
         root.Teach("""
             nativelm serve                              # the bundled demo model on http://127.0.0.1:8000

@@ -11,6 +11,6 @@ internal static class EngineLoading
 
     private sealed class Reporter(Action<double> report) : IProgress<LoadProgress>
     {
-        public void Report(LoadProgress value) => report(value.BytesTotal > 0 ? (double)value.BytesDone / value.BytesTotal : 0);
+        public void Report(LoadProgress value) => report(value.Fraction);
     }
 }

@@ -41,14 +41,13 @@ internal sealed class GenerateCommand
         string prompt = parsed.GetValue(_prompt) ?? (await Console.In.ReadToEndAsync(cancellation)).TrimEnd('\n');
         await using LlmEngine engine = EngineLoading.Load(options);
         SamplingParams sampling = _sampling.Read(parsed, engine.DefaultSampling);
-        int[] ids = [.. engine.Tokenizer.Encode(prompt, addSpecialTokens: true, parseSpecialTokens: true)];
+        int[] ids = engine.Tokenizer.Encode(prompt);
         if (ids.Length == 0)
             throw new UsageException("the prompt has no tokens");
         bool quiet = parsed.GetValue(_quiet);
         if (!quiet)
             Console.Write(prompt);
-        TextGeneration text = new(engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = sampling }), engine.Tokenizer, new TextOptions { Stop = parsed.GetValue(_stop) ?? [] });
-        TerminalReply reply = await TerminalReply.WriteAsync(text, cancellation);
+        TerminalReply reply = await TerminalReply.WriteAsync(engine, ids, sampling, parsed.GetValue(_stop) ?? [], cancellation);
         Console.WriteLine();
         if (!quiet)
             Console.Error.WriteLine(reply.Figures(ids.Length));

@@ -8,9 +8,13 @@ namespace NativeLM.Server.CommandLine;
 /// <summary>Output written to the terminal as it came, with its text and figures.</summary>
 internal sealed record TerminalReply(string Text, int TokenCount, double FirstTokenSeconds, double Seconds)
 {
-    /// <summary>Writes an output as it comes. Cancelling ends it where it is.</summary>
-    public static async Task<TerminalReply> WriteAsync(TextGeneration generation, CancellationToken cancellation)
+    /// <summary>Submits a prompt and writes the output as it comes. Cancelling ends it where it is.</summary>
+    public static async Task<TerminalReply> WriteAsync(
+        LlmEngine engine, int[] promptIds, SamplingParams sampling, IReadOnlyList<string> stop, CancellationToken cancellation)
     {
+        Generation tokens = engine.Submit(new GenerationRequest { PromptIds = promptIds, Sampling = sampling });
+        TextOptions options = new() { Stop = stop, ContinuesText = engine.Tokenizer.HasText(promptIds) };
+        TextGeneration generation = new(tokens, tokens.Cancel, engine.Tokenizer, options);
         long start = Stopwatch.GetTimestamp();
         StringBuilder text = new();
         int count = 0;
@@ -20,9 +24,10 @@ internal sealed record TerminalReply(string Text, int TokenCount, double FirstTo
             await foreach (TextEvent next in generation.WithCancellation(cancellation))
             {
                 if (next.FinishReason == FinishReason.Error)
-                    throw new InvalidOperationException(next.Token.Error ?? "the engine could not complete the output");
-                if (next.Token.TokenId >= 0 && count++ == 0)
+                    throw new InvalidOperationException(next.Error ?? "the engine could not complete the output");
+                if (count == 0 && next.CompletionTokenCount > 0)
                     first = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                count = next.CompletionTokenCount;
                 text.Append(next.Text);
                 Console.Write(next.Text);
             }

@@ -45,6 +45,7 @@ internal static class GenerationEndpoints
     private static List<Choice> Submit(LoadedEngine loaded, GenerationSettings settings, List<int[]> prompts, bool echo)
     {
         bool keepsTokens = settings.ReturnTokenIds || settings.Sampling.Logprobs is not null;
+        ModelTokenizer tokenizer = loaded.Engine.Tokenizer;
         TextOptions options = new() { Stop = settings.Stop, IncludeStop = settings.IncludeStop, SkipSpecialTokens = settings.SkipSpecialTokens };
         List<Choice> choices = new(prompts.Count);
         List<Generation> submitted = new(prompts.Count);
@@ -54,9 +55,9 @@ internal static class GenerationEndpoints
             {
                 Generation tokens = loaded.Engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = settings.Sampling });
                 submitted.Add(tokens);
-                string echoed = echo ? loaded.Engine.Tokenizer.Decode(ids, settings.SkipSpecialTokens) : "";
-                TextGeneration text = new(tokens, loaded.Engine.Tokenizer, options);
-                choices.Add(new Choice(choices.Count, ids, echoed, text, keepsTokens, settings.PromptOnly));
+                string echoed = echo ? tokenizer.Decode(ids, settings.SkipSpecialTokens) : "";
+                TextGeneration text = new(tokens, tokens.Cancel, tokenizer, options with { ContinuesText = tokenizer.HasText(ids) });
+                choices.Add(new Choice(choices.Count, ids, echoed, tokens, text, keepsTokens, settings.PromptOnly));
             }
             return choices;
         }

@@ -5,10 +5,10 @@ using NativeLM.Engine;
 namespace NativeLM.Server.Generations;
 
 /// <summary>One output while it grows: what came since the last chunk was written, and the totals.</summary>
-internal sealed class Choice(int index, int[] promptIds, string promptText, TextGeneration generation, bool keepsTokens, bool promptOnly)
+internal sealed class Choice(int index, int[] promptIds, string promptText, Generation tokens, TextGeneration text, bool keepsTokens, bool promptOnly)
 {
     private readonly StringBuilder _text = new();
-    private readonly List<TokenEvent> _tokens = [];
+    private readonly List<TextToken> _tokens = [];
 
     public int Index { get; } = index;
 
@@ -17,16 +17,17 @@ internal sealed class Choice(int index, int[] promptIds, string promptText, Text
     /// <summary>The prompt as text; empty unless it is echoed.</summary>
     public string PromptText { get; } = promptText;
 
-    public TextGeneration Generation { get; } = generation;
+    /// <summary>The output, to be enumerated once.</summary>
+    public TextGeneration Output { get; } = text;
 
     /// <summary>Prompt tokens that came from the prefix cache.</summary>
-    public int CachedCount => Generation.CachedTokenCount;
+    public int CachedCount => tokens.CachedTokenCount;
 
     /// <summary>Text since the last chunk.</summary>
     public StringBuilder Text => _text;
 
     /// <summary>Tokens since the last chunk; kept only where ids or log-probabilities are reported.</summary>
-    public IReadOnlyList<TokenEvent> Tokens => _tokens;
+    public IReadOnlyList<TextToken> Tokens => _tokens;
 
     /// <summary>Reported prompt tokens, or null.</summary>
     public IReadOnlyList<PromptLogprob>? PromptLogprobs { get; private set; }
@@ -36,9 +37,6 @@ internal sealed class Choice(int index, int[] promptIds, string promptText, Text
 
     /// <summary>Output tokens so far.</summary>
     public int CompletionCount { get; private set; }
-
-    /// <summary>Characters of token text reported so far: the next token's text_offset.</summary>
-    public int TextOffset { get; set; }
 
     public FinishReason FinishReason { get; private set; }
 
@@ -53,26 +51,28 @@ internal sealed class Choice(int index, int[] promptIds, string promptText, Text
     public bool HasEnded => FinishReason != FinishReason.None;
 
     /// <summary>Notes what comes before any token.</summary>
-    public void Begin(in TextEvent first)
+    public void Begin(TextEvent first)
     {
         HasBegun = true;
-        PromptLogprobs = first.Token.PromptLogprobs;
+        PromptLogprobs = first.PromptLogprobs;
     }
 
     /// <summary>Adds an event. <paramref name="stopIds"/> are the request's own: EOS is not reported as a stop reason.</summary>
-    public void Accept(in TextEvent next, IReadOnlyList<int> stopIds)
+    public void Accept(TextEvent next, IReadOnlyList<int> stopIds)
     {
         FinishReason = next.FinishReason;
-        StopString = next.StopString;
-        ReportedStopTokenId = next.FinishReason == FinishReason.Stop && stopIds.Contains(next.Token.StopTokenId) ? next.Token.StopTokenId : null;
         if (promptOnly)
+        {
+            // The engine drew one token because it must; nobody asked for it.
+            FinishReason = next.FinishReason == FinishReason.None ? FinishReason.None : FinishReason.Length;
             return;
+        }
+        StopString = next.StopString;
+        ReportedStopTokenId = stopIds.Contains(next.StopTokenId) ? next.StopTokenId : null;
+        CompletionCount = next.CompletionTokenCount;
         _text.Append(next.Text);
-        if (next.Token.TokenId < 0)
-            return;
-        CompletionCount++;
         if (keepsTokens)
-            _tokens.Add(next.Token);
+            _tokens.AddRange(next.Tokens);
     }
 
     /// <summary>Writes the text since the last chunk as a property.</summary>

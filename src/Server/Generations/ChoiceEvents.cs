@@ -17,7 +17,7 @@ internal static class ChoiceEvents
 
     private static async IAsyncEnumerable<ChoiceEvent> ReadOne(Choice choice, [EnumeratorCancellation] CancellationToken cancellation)
     {
-        await foreach (TextEvent next in choice.Generation.WithCancellation(cancellation))
+        await foreach (TextEvent next in choice.Output.WithCancellation(cancellation))
             yield return new ChoiceEvent(choice, next);
     }
 
@@ -53,7 +53,7 @@ internal static class ChoiceEvents
 
     private static async Task PumpAsync(Choice choice, ChannelWriter<ChoiceEvent> writer, CancellationToken cancellation)
     {
-        await foreach (TextEvent next in choice.Generation.WithCancellation(cancellation))
+        await foreach (TextEvent next in choice.Output.WithCancellation(cancellation))
             await writer.WriteAsync(new ChoiceEvent(choice, next), cancellation);
     }
 }

@@ -145,7 +145,7 @@ internal sealed class GenerationAnswer(GenerationSettings settings, IReadOnlyLis
     private UsageCounts Usage() => new(
         choices.Sum(static c => c.PromptIds.Length), choices.Sum(static c => c.CompletionCount), choices.Sum(static c => c.CachedCount));
 
-    private static void ThrowIfFailed(in TextEvent next)
+    private static void ThrowIfFailed(TextEvent next)
     {
         if (next.FinishReason == FinishReason.Error)
             throw new ApiException(500, "internal_error", "The engine could not complete this request.");

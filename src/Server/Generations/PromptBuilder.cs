@@ -23,12 +23,12 @@ internal sealed class PromptBuilder(LlmEngine engine, ServedModel model)
         int bytes = JsonFields.Utf8Bytes(text);
         if (bytes > model.PromptBytesMax && !mayExceed)
             throw TooLong($"your prompt has {bytes} bytes, more than {model.ContextLength} tokens can hold", "prompt");
-        return [.. engine.Tokenizer.Encode(text, addSpecialTokens, parseSpecialTokens: true)];
+        return engine.Tokenizer.Encode(text, addSpecialTokens, parseSpecialTokens: true, mayExceed ? int.MaxValue : model.ContextLength + 1);
     }
 
     public int[] EncodeChat(ChatPrompt chat, bool addSpecialTokens)
     {
-        throw new InvalidOperationException();
+        throw new InvalidOperationException(engine.ToString());
     }
 
     private int[] Fit(int[] ids, GenerationSettings settings, string field)

@@ -48,8 +48,8 @@ internal abstract class ChoiceWriter(GenerationSettings settings, TokenNames nam
         if (!Settings.ReturnTokenIds)
             return;
         json.WriteStartArray("token_ids"u8);
-        foreach (TokenEvent token in choice.Tokens)
-            json.WriteNumberValue(token.TokenId);
+        foreach (TextToken token in choice.Tokens)
+            json.WriteNumberValue(token.Token.TokenId);
         json.WriteEndArray();
     }
 

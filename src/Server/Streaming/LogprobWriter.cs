@@ -21,7 +21,7 @@ internal static class LogprobWriter
         }
         json.WriteStartObject("logprobs"u8);
         json.WriteStartArray("content"u8);
-        foreach (TokenEvent token in choice.Tokens)
+        foreach ((TokenEvent token, _) in choice.Tokens)
         {
             json.WriteStartObject();
             WriteChatToken(json, token.TokenId, token.Logprob, names);
@@ -50,28 +50,23 @@ internal static class LogprobWriter
         }
         IReadOnlyList<PromptLogprob> prompt = withPrompt ? choice.PromptLogprobs ?? [] : [];
         json.WriteStartObject("logprobs"u8);
-        json.WriteStartArray("text_offset"u8);
-        foreach (PromptLogprob token in prompt)
-            WriteOffset(json, choice, names.Name(token.TokenId));
-        foreach (TokenEvent token in choice.Tokens)
-            WriteOffset(json, choice, names.Name(token.TokenId));
-        json.WriteEndArray();
+        WriteOffsets(json, choice, prompt, names);
         json.WriteStartArray("token_logprobs"u8);
         foreach (PromptLogprob token in prompt)
             WriteNumberOrNull(json, token.Logprob);
-        foreach (TokenEvent token in choice.Tokens)
+        foreach ((TokenEvent token, _) in choice.Tokens)
             json.WriteNumberValue(Finite(token.Logprob));
         json.WriteEndArray();
         json.WriteStartArray("tokens"u8);
         foreach (PromptLogprob token in prompt)
             json.WriteStringValue(names.Name(token.TokenId));
-        foreach (TokenEvent token in choice.Tokens)
+        foreach ((TokenEvent token, _) in choice.Tokens)
             json.WriteStringValue(names.Name(token.TokenId));
         json.WriteEndArray();
         json.WriteStartArray("top_logprobs"u8);
         foreach (PromptLogprob token in prompt)
             WriteMap(json, float.IsNaN(token.Logprob) ? null : token.TopLogprobs, token.TokenId, token.Logprob, names);
-        foreach (TokenEvent token in choice.Tokens)
+        foreach ((TokenEvent token, _) in choice.Tokens)
             WriteMap(json, token.TopLogprobs ?? [], token.TokenId, token.Logprob, names);
         json.WriteEndArray();
         json.WriteEndObject();
@@ -108,10 +103,19 @@ internal static class LogprobWriter
         json.WriteEndArray();
     }
 
-    private static void WriteOffset(Utf8JsonWriter json, Choice choice, string name)
+    private static void WriteOffsets(Utf8JsonWriter json, Choice choice, IReadOnlyList<PromptLogprob> prompt, TokenNames names)
     {
-        json.WriteNumberValue(choice.TextOffset);
-        choice.TextOffset += name.Length;
+        json.WriteStartArray("text_offset"u8);
+        int offset = 0;
+        foreach (PromptLogprob token in prompt)
+        {
+            json.WriteNumberValue(offset);
+            offset += names.Name(token.TokenId).Length;
+        }
+        // The output follows the echoed prompt, which is empty without echo.
+        foreach (TextToken token in choice.Tokens)
+            json.WriteNumberValue(choice.PromptText.Length + token.TextOffset);
+        json.WriteEndArray();
     }
 
     /// <summary>Alternatives by name. Two ids may share a name (parts of a character); JSON keys stay unique, the better one is kept.</summary>

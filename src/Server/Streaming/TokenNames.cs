@@ -8,7 +8,7 @@ namespace NativeLM.Server.Streaming;
 internal sealed class TokenNames(ModelTokenizer tokenizer, bool asIds)
 {
     /// <summary>The token's own bytes.</summary>
-    public ReadOnlySpan<byte> Bytes(int id) => tokenizer.TokenBytes(id);
+    public ReadOnlySpan<byte> Bytes(int id) => tokenizer.TokenBytes(id).Span;
 
     /// <summary>Text, with U+FFFD for bytes that are no character of their own.</summary>
     public string Name(int id) =>
