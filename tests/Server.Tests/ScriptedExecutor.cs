@@ -1,0 +1,86 @@
+using NativeLM.Engine;
+using NativeLM.Engine.Execution;
+using NativeLM.Engine.Scheduling;
+using NativeLM.Engine.Sequences;
+
+namespace NativeLM.Server.Tests;
+
+/// <summary>
+/// A model without arithmetic: output token i of a prompt is byte i of a text that goes round, entered at a place the prompt decides.
+/// A token depends on its own sequence only, as the engine's law demands. Prompts that hold <see cref="PoisonByte"/> give a row that is not finite.
+/// </summary>
+internal sealed class ScriptedExecutor(ByteTokenizer bytes) : IStepExecutor
+{
+    /// <summary>A prompt byte that makes the first row fail.</summary>
+    public const char PoisonByte = '\x01';
+
+    /// <summary>A prompt byte that makes the row fail after three tokens.</summary>
+    public const char LatePoisonByte = '\x02';
+
+    /// <summary>A prompt byte after which EOS follows three tokens.</summary>
+    public const char ShortByte = '\x03';
+
+    private const string Text = "The small fox 🦊 found a café by the river, and it said: “こんにちは”. Then the stop came. ";
+    private readonly byte[] _text = System.Text.Encoding.UTF8.GetBytes(Text);
+
+    /// <summary>Time a step takes.</summary>
+    public TimeSpan StepTime { get; set; }
+
+    public void Run(StepPlan plan, StepResult result)
+    {
+        if (StepTime > TimeSpan.Zero)
+            Thread.Sleep(StepTime);
+        for (int i = 0; i < plan.Sequences.Length; i++)
+        {
+            ref readonly ScheduledSequence scheduled = ref plan.Sequences[i];
+            ref SampledToken token = ref result.Tokens[i];
+            token = new SampledToken { Token = -1 };
+            if (scheduled.Sequence.Sampling.PromptLogprobs is int alternatives)
+                token.PromptLogprobs = PromptLogprobs(scheduled, alternatives);
+            if (scheduled.Samples)
+                Draw(scheduled.Sequence, ref token);
+        }
+    }
+
+    public void Dispose()
+    {
+    }
+
+    private void Draw(Sequence sequence, ref SampledToken token)
+    {
+        ReadOnlySpan<int> prompt = sequence.Tokens[..sequence.PromptCount];
+        token.Failed = prompt.Contains(bytes.Id(PoisonByte)) || (prompt.Contains(bytes.Id(LatePoisonByte)) && sequence.OutputCount >= 3);
+        if (token.Failed)
+            return;
+        bool ends = prompt.Contains(bytes.Id(ShortByte)) && sequence.OutputCount >= 3 && !sequence.Sampling.IgnoreEos;
+        token.Token = ends ? ByteTokenizer.Eos : bytes.Id((char)_text[(Start(prompt) + sequence.OutputCount) % _text.Length]);
+        token.Rank = 1;
+        token.Logprob = -0.25f;
+        if (sequence.Sampling.Logprobs is int count)
+            token.TopLogprobs = Alternatives(token.Token, count);
+    }
+
+    /// <summary>The first byte of a code point, so that an output never begins inside one.</summary>
+    private int Start(ReadOnlySpan<int> prompt)
+    {
+        uint hash = 17;
+        foreach (int id in prompt)
+            hash = (hash * 31) + (uint)id;
+        int start = (int)(hash % (uint)_text.Length);
+        while ((_text[start] & 0xC0) == 0x80)
+            start = (start + 1) % _text.Length;
+        return start;
+    }
+
+    private static TokenLogprob[] Alternatives(int token, int count) =>
+        [.. Enumerable.Range(0, count).Select(i => new TokenLogprob(i == 0 ? token : ByteTokenizer.FirstByte + i, i == 3 ? float.NegativeInfinity : -0.25f - i))];
+
+    private static PromptLogprob[] PromptLogprobs(in ScheduledSequence scheduled, int alternatives)
+    {
+        // Computing token p tells the log-probability of token p + 1.
+        int first = scheduled.Start + 1;
+        int end = Math.Min(first + scheduled.Count, scheduled.Sequence.PromptCount);
+        Sequence sequence = scheduled.Sequence;
+        return [.. Enumerable.Range(first, Math.Max(0, end - first)).Select(p => new PromptLogprob(sequence.Tokens[p], -1.5f, 2, Alternatives(sequence.Tokens[p], alternatives)))];
+    }
+}
