@@ -30,7 +30,13 @@ internal sealed class ByteTokenizer
         for (int i = 0; i < Control.Length; i++)
             added.Add(new JsonObject
             {
-                ["id"] = i, ["content"] = Control[i], ["special"] = true, ["normalized"] = false, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false,
+                ["id"] = i,
+                ["content"] = Control[i],
+                ["special"] = true,
+                ["normalized"] = false,
+                ["single_word"] = false,
+                ["lstrip"] = false,
+                ["rstrip"] = false,
             });
         JsonObject byteLevel() => new() { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["trim_offsets"] = false, ["use_regex"] = true };
         JsonObject file = new()

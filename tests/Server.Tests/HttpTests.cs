@@ -230,15 +230,19 @@ public sealed class HttpTests(TestServer server) : IClassFixture<TestServer>
         Assert.Matches("^[0-9a-f]{32}$", response.Headers.GetValues("X-Request-Id").Single());
     }
 
-    [Fact]
-    public async Task A_body_above_the_limit_is_413()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_body_above_the_limit_is_413(bool chunked)
     {
-        using ByteArrayContent content = new(new byte[(32 << 20) + 1]);
-        content.Headers.ContentType = new("application/json");
-        using HttpResponseMessage response = await server.Http.PostAsync("/v1/completions", content);
+        await using TestServer small = await TestServer.CreateAsync(new ServerOptions { Port = 0, Limits = new RequestLimits { BodyBytesMax = 1000 } });
+        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = new ByteArrayContent(new byte[2000]) };
+        request.Content.Headers.ContentType = new("application/json");
+        request.Headers.TransferEncodingChunked = chunked;
+        using HttpResponseMessage response = await small.Http.SendAsync(request);
         Assert.Equal(HttpStatusCode.RequestEntityTooLarge, response.StatusCode);
         await TestServer.AssertErrorAsync(response, "request_too_large");
-        await server.AssertUnharmedAsync();
+        await small.AssertUnharmedAsync();
     }
 
     [Fact]

@@ -35,7 +35,7 @@ internal sealed class ScriptedExecutor(ByteTokenizer bytes) : IStepExecutor
             ref readonly ScheduledSequence scheduled = ref plan.Sequences[i];
             ref SampledToken token = ref result.Tokens[i];
             token = new SampledToken { Token = -1 };
-            if (scheduled.Sequence.Sampling.PromptLogprobs is int alternatives)
+            if (scheduled.Sequence.Sampling.PromptLogprobs is int alternatives && scheduled.Start + 1 < scheduled.Sequence.PromptCount)
                 token.PromptLogprobs = PromptLogprobs(scheduled, alternatives);
             if (scheduled.Samples)
                 Draw(scheduled.Sequence, ref token);

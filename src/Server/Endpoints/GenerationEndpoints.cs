@@ -53,7 +53,7 @@ internal static class GenerationEndpoints
         {
             foreach (int[] ids in prompts)
             {
-                Generation tokens = loaded.Engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = settings.Sampling });
+                Generation tokens = loaded.Engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = loaded.Prompts.Limit(settings, ids.Length) });
                 submitted.Add(tokens);
                 string echoed = echo ? tokenizer.Decode(ids, settings.SkipSpecialTokens) : "";
                 TextGeneration text = new(tokens, tokens.Cancel, tokenizer, options with { ContinuesText = tokenizer.HasText(ids) });
@@ -71,7 +71,7 @@ internal static class GenerationEndpoints
     private static Task AnswerAsync(
         HttpContext context, EngineHost host, GenerationSettings settings, List<Choice> choices, ResponseHead head, ChoiceWriter writer)
     {
-        GenerationAnswer answer = new(settings, choices, head, writer, host.Options.KeepAliveInterval);
+        GenerationAnswer answer = new(settings, choices, head, writer, host);
         return settings.Stream ? answer.WriteStreamAsync(context) : answer.WriteWholeAsync(context);
     }
 

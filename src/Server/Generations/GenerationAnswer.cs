@@ -8,7 +8,8 @@ using NativeLM.Server.Validation;
 namespace NativeLM.Server.Generations;
 
 /// <summary>Answers one request from its running choices: whole, or as a stream of chunks.</summary>
-internal sealed class GenerationAnswer(GenerationSettings settings, IReadOnlyList<Choice> choices, ResponseHead head, ChoiceWriter writer, TimeSpan keepAlive)
+internal sealed class GenerationAnswer(
+    GenerationSettings settings, IReadOnlyList<Choice> choices, ResponseHead head, ChoiceWriter writer, EngineHost host)
 {
     /// <summary>Waits for the end of every choice, then writes one JSON body.</summary>
     public async Task WriteWholeAsync(HttpContext context)
@@ -39,7 +40,7 @@ internal sealed class GenerationAnswer(GenerationSettings settings, IReadOnlyLis
     /// <summary>Writes chunks as tokens come. Tokens that are ready together share a chunk. Until the first chunk errors are thrown.</summary>
     public async Task WriteStreamAsync(HttpContext context)
     {
-        await using SseStream sse = new(context, keepAlive);
+        await using SseStream sse = new(context, host.Options.KeepAliveInterval);
         try
         {
             await using IAsyncEnumerator<ChoiceEvent> events = ChoiceEvents.Read(choices, context.RequestAborted).GetAsyncEnumerator(context.RequestAborted);
@@ -145,11 +146,13 @@ internal sealed class GenerationAnswer(GenerationSettings settings, IReadOnlyLis
     private UsageCounts Usage() => new(
         choices.Sum(static c => c.PromptIds.Length), choices.Sum(static c => c.CompletionCount), choices.Sum(static c => c.CachedCount));
 
-    private static void ThrowIfFailed(TextEvent next)
+    private void ThrowIfFailed(TextEvent next)
     {
         if (next.FinishReason == FinishReason.Error)
             throw new ApiException(500, "internal_error", "The engine could not complete this request.");
         if (next.FinishReason == FinishReason.Cancelled)
-            throw ApiException.ShuttingDown();
+            throw host.Status == EngineHost.Ok
+                ? new ApiException(408, "request_timeout", "The output was not read fast enough, so it was cancelled.")
+                : ApiException.ShuttingDown();
     }
 }

@@ -31,6 +31,12 @@ internal sealed class PromptBuilder(LlmEngine engine, ServedModel model)
         throw new InvalidOperationException(engine.ToString());
     }
 
+    /// <summary>The sampling of one prompt: a default output length gives way to the context, an explicit one was checked.</summary>
+    public SamplingParams Limit(GenerationSettings settings, int promptCount) =>
+        settings.Sampling.MaxTokens is int most && most > model.ContextLength - promptCount
+            ? settings.Sampling with { MaxTokens = model.ContextLength - promptCount, MinTokens = Math.Min(settings.Sampling.MinTokens, model.ContextLength - promptCount) }
+            : settings.Sampling;
+
     private int[] Fit(int[] ids, GenerationSettings settings, string field)
     {
         if (ids.Length == 0)
