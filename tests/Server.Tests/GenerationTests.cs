@@ -248,11 +248,13 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
     [Fact]
     public async Task An_error_after_the_first_chunk_is_an_event_and_the_end()
     {
-        List<string> events = await server.StreamAsync("/v1/completions", $$"""{"prompt":"{{Escape(ScriptedExecutor.LatePoisonByte)}}","max_tokens":50,"stream":true}""");
+        await using TestServer slow = await TestServer.CreateAsync(new ServerOptions { Port = 0 });
+        slow.Executor.StepTime = TimeSpan.FromMilliseconds(20);
+        List<string> events = await slow.StreamAsync("/v1/completions", $$"""{"prompt":"{{Escape(ScriptedExecutor.LatePoisonByte)}}","max_tokens":50,"stream":true}""");
         JsonElement error = JsonDocument.Parse(events[^1]).RootElement.GetProperty("error");
         Assert.Equal("server_error", error.GetProperty("type").GetString());
         Assert.DoesNotContain(events, static e => e.Contains("\"stop\"", StringComparison.Ordinal) || e == "[DONE]");
-        await server.AssertUnharmedAsync();
+        await slow.AssertUnharmedAsync();
     }
 
     [Fact]

@@ -30,12 +30,24 @@ internal sealed class LoadClient : IDisposable
     /// <summary>Checks that the server answers and learns the model's name where none was given.</summary>
     public async Task ConnectAsync(CancellationToken cancellation)
     {
-        using HttpResponseMessage response = await _http.GetAsync(new Uri(_target.BaseUrl, "/v1/models"), cancellation);
+        using HttpResponseMessage response = await AskModelsAsync(cancellation);
         string body = await response.Content.ReadAsStringAsync(cancellation);
         if (!response.IsSuccessStatusCode)
             throw new InvalidOperationException($"{_target.BaseUrl}: GET /v1/models answered {(int)response.StatusCode}");
         using JsonDocument document = JsonDocument.Parse(body);
         _model ??= document.RootElement.GetProperty("data")[0].GetProperty("id").GetString();
+    }
+
+    private async Task<HttpResponseMessage> AskModelsAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            return await _http.GetAsync(new Uri(_target.BaseUrl, "/v1/models"), cancellation);
+        }
+        catch (HttpRequestException failure)
+        {
+            throw new InvalidOperationException($"{_target.BaseUrl}: no server answers ({failure.Message})");
+        }
     }
 
     public async Task<RequestRecord> SendAsync(PlannedRequest planned, long runStart, CancellationToken cancellation)

@@ -75,6 +75,8 @@ internal sealed class EngineFlags
 
     private void Check(CommandResult result)
     {
+        if (result.GetResult(_model) is { Tokens: [{ Value: ['-', ..] flag }] })
+            result.AddError($"unknown flag {flag.Split('=')[0]}");
         if (result.GetResult(_model) is { Tokens.Count: > 0 } && result.GetResult(_modelOption) is { Implicit: false })
             result.AddError("the model is named twice: as MODEL and with --model");
         if (result.GetResult(_trustRemoteCode) is { Implicit: false })

@@ -7,6 +7,7 @@ namespace NativeLM.Server.Validation;
 internal static class ChatFields
 {
     private static readonly string[] Roles = ["system", "developer", "user", "assistant", "tool", "function"];
+    private static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high"];
     private static readonly string[] ReservedArguments = ["messages", "tools", "tokenize", "chat_template"];
 
     public static ChatPrompt Read(in JsonFields fields, RequestLimits limits)
@@ -29,6 +30,7 @@ internal static class ChatFields
             AddGenerationPrompt = add && !continues,
             ContinueFinalMessage = continues,
             TemplateArguments = TemplateArguments(fields),
+            ReasoningEffort = ReasoningEffort(fields),
         };
     }
 
@@ -108,6 +110,14 @@ internal static class ChatFields
         {
             throw ApiException.InvalidValue(function.Name("arguments"), $"'{function.Name("arguments")}' must be a string that holds JSON.");
         }
+    }
+
+    private static string? ReasoningEffort(in JsonFields fields)
+    {
+        string? effort = fields.String("reasoning_effort", 64);
+        return effort is null || Efforts.Contains(effort, StringComparer.Ordinal)
+            ? effort
+            : throw ApiException.InvalidValue("reasoning_effort", $"'reasoning_effort' must be one of {string.Join(", ", Efforts)}; found '{Text.Clip(effort)}'.");
     }
 
     private static JsonElement? TemplateArguments(in JsonFields fields)

@@ -17,6 +17,9 @@ internal sealed record ChatPrompt
 
     public bool ContinueFinalMessage { get; init; }
 
+    /// <summary>none, minimal, low, medium or high, for templates that know it; or null.</summary>
+    public string? ReasoningEffort { get; init; }
+
     /// <summary>Extra template variables: the client's JSON object, or null.</summary>
     public JsonElement? TemplateArguments { get; init; }
 }
