@@ -143,7 +143,7 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
     [Fact]
     public async Task Eos_and_stop_ids_end_the_output()
     {
-        JsonElement eos = await server.AskAsync("/v1/completions", $$"""{"prompt":"a{{Escape(ScriptedExecutor.ShortByte)}}","max_tokens":50}""");
+        JsonElement eos = await server.AskAsync("/v1/completions", $$"""{"prompt":[70,{{ScriptedExecutor.Short}}],"max_tokens":50}""");
         Assert.Equal("stop", eos.GetProperty("choices")[0].GetProperty("finish_reason").GetString());
         Assert.Equal(JsonValueKind.Null, eos.GetProperty("choices")[0].GetProperty("stop_reason").ValueKind);
         JsonElement ids = await server.AskAsync("/v1/completions", """{"prompt":"Hello","max_tokens":5,"return_token_ids":true}""");
@@ -236,10 +236,10 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
     public async Task A_row_that_is_not_finite_is_a_500_for_that_request_alone()
     {
         Task<JsonElement> neighbour = server.AskAsync("/v1/completions", """{"prompt":"neighbour","max_tokens":200}""");
-        using HttpResponseMessage plain = await server.PostAsync("/v1/completions", $$"""{"prompt":"{{Escape(ScriptedExecutor.PoisonByte)}}"}""");
+        using HttpResponseMessage plain = await server.PostAsync("/v1/completions", $$"""{"prompt":[{{ScriptedExecutor.Poison}}]}""");
         Assert.Equal(HttpStatusCode.InternalServerError, plain.StatusCode);
         await TestServer.AssertErrorAsync(plain, "internal_error");
-        using HttpResponseMessage stream = await server.PostAsync("/v1/completions", $$"""{"prompt":"{{Escape(ScriptedExecutor.PoisonByte)}}","stream":true}""");
+        using HttpResponseMessage stream = await server.PostAsync("/v1/completions", $$"""{"prompt":[{{ScriptedExecutor.Poison}}],"stream":true}""");
         Assert.Equal(HttpStatusCode.InternalServerError, stream.StatusCode);
         Assert.Equal("length", (await neighbour).GetProperty("choices")[0].GetProperty("finish_reason").GetString());
         await server.AssertUnharmedAsync();
@@ -250,7 +250,7 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
     {
         await using TestServer slow = await TestServer.CreateAsync(new ServerOptions { Port = 0 });
         slow.Executor.StepTime = TimeSpan.FromMilliseconds(20);
-        List<string> events = await slow.StreamAsync("/v1/completions", $$"""{"prompt":"{{Escape(ScriptedExecutor.LatePoisonByte)}}","max_tokens":50,"stream":true}""");
+        List<string> events = await slow.StreamAsync("/v1/completions", $$"""{"prompt":[{{ScriptedExecutor.LatePoison}}],"max_tokens":50,"stream":true}""");
         JsonElement error = JsonDocument.Parse(events[^1]).RootElement.GetProperty("error");
         Assert.Equal("server_error", error.GetProperty("type").GetString());
         Assert.DoesNotContain(events, static e => e.Contains("\"stop\"", StringComparison.Ordinal) || e == "[DONE]");
@@ -265,6 +265,4 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
     }
 
     private static int Int(JsonElement element, string name) => element.GetProperty(name).GetInt32();
-
-    private static string Escape(char value) => $"\\u{(int)value:x4}";
 }

@@ -7,18 +7,18 @@ namespace NativeLM.Server.Tests;
 
 /// <summary>
 /// A model without arithmetic: output token i of a prompt is byte i of a text that goes round, entered at a place the prompt decides.
-/// A token depends on its own sequence only, as the engine's law demands. Prompts that hold <see cref="PoisonByte"/> give a row that is not finite.
+/// A token depends on its own sequence only, as the engine's law demands. Prompts that hold <see cref="Poison"/> give a row that is not finite.
 /// </summary>
 internal sealed class ScriptedExecutor(ByteTokenizer bytes) : IStepExecutor
 {
-    /// <summary>A prompt byte that makes the first row fail.</summary>
-    public const char PoisonByte = '\x01';
+    /// <summary>A prompt token (a byte that UTF-8 never has) that makes the first row fail.</summary>
+    public const int Poison = 256;
 
-    /// <summary>A prompt byte that makes the row fail after three tokens.</summary>
-    public const char LatePoisonByte = '\x02';
+    /// <summary>A prompt token that makes the row fail after three tokens.</summary>
+    public const int LatePoison = 257;
 
-    /// <summary>A prompt byte after which EOS follows three tokens.</summary>
-    public const char ShortByte = '\x03';
+    /// <summary>A prompt token after which EOS follows three tokens.</summary>
+    public const int Short = 258;
 
     private const string Text = "The small fox 🦊 found a café by the river, and it said: “こんにちは”. Then the stop came. ";
     private readonly byte[] _text = System.Text.Encoding.UTF8.GetBytes(Text);
@@ -49,10 +49,10 @@ internal sealed class ScriptedExecutor(ByteTokenizer bytes) : IStepExecutor
     private void Draw(Sequence sequence, ref SampledToken token)
     {
         ReadOnlySpan<int> prompt = sequence.Tokens[..sequence.PromptCount];
-        token.Failed = prompt.Contains(bytes.Id(PoisonByte)) || (prompt.Contains(bytes.Id(LatePoisonByte)) && sequence.OutputCount >= 3);
+        token.Failed = prompt.Contains(Poison) || (prompt.Contains(LatePoison) && sequence.OutputCount >= 3);
         if (token.Failed)
             return;
-        bool ends = prompt.Contains(bytes.Id(ShortByte)) && sequence.OutputCount >= 3 && !sequence.Sampling.IgnoreEos;
+        bool ends = prompt.Contains(Short) && sequence.OutputCount >= 3 && !sequence.Sampling.IgnoreEos;
         token.Token = ends ? ByteTokenizer.Eos : bytes.Id((char)_text[(Start(prompt) + sequence.OutputCount) % _text.Length]);
         token.Rank = 1;
         token.Logprob = -0.25f;

@@ -12,6 +12,7 @@ public sealed class TestServer : IAsyncLifetime
 {
     public const int ContextLength = 2048;
     private const string ProbeBody = """{"prompt":"The probe","max_tokens":40,"temperature":0}""";
+    private const string Template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
     private ServerHost? _host;
     private string? _probeText;
 
@@ -138,7 +139,9 @@ public sealed class TestServer : IAsyncLifetime
             EosTokenIds = [ByteTokenizer.Eos],
         };
         _host = await ServerHost.StartAsync(options);
-        _host.Engine.Attach(new LlmEngine(Executor, change?.Invoke(info) ?? info, engineOptions ?? new EngineOptions { ModelPath = "none" }, bytes.Tokenizer));
+        var e = new LlmEngine(Executor, change?.Invoke(info) ?? info, engineOptions ?? new EngineOptions { ModelPath = "none" }, bytes.Tokenizer);
+        StubX.Set(e, ChatTemplate.Parse(Template));
+        _host.Engine.Attach(e);
         Http = new HttpClient { BaseAddress = _host.Address, Timeout = TimeSpan.FromSeconds(30) };
     }
 }

@@ -1,7 +1,5 @@
 using System.CommandLine;
 using NativeLM.Engine;
-using NativeLM.Server.Generations;
-using NativeLM.Server.Validation;
 using Spectre.Console;
 
 namespace NativeLM.Server.CommandLine;
@@ -91,7 +89,7 @@ internal sealed class ChatCommand
                 session.Undo();
                 break;
             case "/history":
-                foreach (ChatMessageInput message in session.Messages)
+                foreach (ChatTurn message in session.Messages)
                     Console.WriteLine($"{message.Role}: {message.Content}");
                 break;
             case "/stats":

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Text.Json;
 using NativeLM.Engine;
 using NativeLM.Server.Generations;
 using NativeLM.Server.Http;
@@ -5,14 +7,17 @@ using NativeLM.Server.Validation;
 
 namespace NativeLM.Server.CommandLine;
 
+/// <summary>One message of a conversation.</summary>
+internal readonly record struct ChatTurn(string Role, string Content);
+
 /// <summary>One conversation in the terminal.</summary>
 internal sealed class ChatSession(LlmEngine engine, SamplingParams sampling, string? system)
 {
     private readonly PromptBuilder _prompts = new(engine, EngineHost.Describe(engine, []));
-    private readonly List<ChatMessageInput> _messages = Start(system);
+    private readonly List<ChatTurn> _messages = Start(system);
     private string? _system = system;
 
-    public IReadOnlyList<ChatMessageInput> Messages => _messages;
+    public IReadOnlyList<ChatTurn> Messages => _messages;
 
     /// <summary>Print speed after each answer.</summary>
     public bool ShowsFigures { get; set; }
@@ -20,12 +25,12 @@ internal sealed class ChatSession(LlmEngine engine, SamplingParams sampling, str
     /// <summary>Sends a turn and writes the answer as it comes; Ctrl+C ends it early and keeps what was written.</summary>
     public async Task SayAsync(string text)
     {
-        _messages.Add(new ChatMessageInput("user", text, null, null, null));
+        _messages.Add(new ChatTurn("user", text));
         int[] ids;
         try
         {
             GenerationSettings settings = new() { Model = engine.Info.ModelName, Sampling = sampling };
-            ids = _prompts.Encode(new ChatPrompt { Messages = _messages }, settings);
+            ids = _prompts.Encode(new ChatPrompt { Messages = ToJson() }, settings);
         }
         catch (ApiException failure)
         {
@@ -46,7 +51,7 @@ internal sealed class ChatSession(LlmEngine engine, SamplingParams sampling, str
             Console.WriteLine();
             if (ShowsFigures)
                 Console.WriteLine(reply.Figures(ids.Length));
-            _messages.Add(new ChatMessageInput("assistant", reply.Text, null, null, null));
+            _messages.Add(new ChatTurn("assistant", reply.Text));
         }
         finally
         {
@@ -74,5 +79,24 @@ internal sealed class ChatSession(LlmEngine engine, SamplingParams sampling, str
             _messages.RemoveRange(last, _messages.Count - last);
     }
 
-    private static List<ChatMessageInput> Start(string? system) => system is null ? [] : [new ChatMessageInput("system", system, null, null, null)];
+    private JsonElement ToJson()
+    {
+        ArrayBufferWriter<byte> buffer = new();
+        using (Utf8JsonWriter json = new(buffer))
+        {
+            json.WriteStartArray();
+            foreach ((string role, string content) in _messages)
+            {
+                json.WriteStartObject();
+                json.WriteString("role"u8, role);
+                json.WriteString("content"u8, content);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
+        }
+        using JsonDocument document = JsonDocument.Parse(buffer.WrittenMemory);
+        return document.RootElement.Clone();
+    }
+
+    private static List<ChatTurn> Start(string? system) => system is null ? [] : [new ChatTurn("system", system)];
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using NativeLM.Engine;
 
 namespace NativeLM.Server.CommandLine;
 
@@ -60,6 +61,6 @@ internal static class CommandLineApp
         if (cause is OperationCanceledException)
             return Failure;
         Console.Error.WriteLine($"nativelm: {cause.Message.ReplaceLineEndings(" ")}");
-        return cause is UsageException or ArgumentException or InvalidDataException or FileNotFoundException or DirectoryNotFoundException ? Usage : Failure;
+        return cause is UsageException or ArgumentException or ModelLoadException or TokenizerFormatException or ChatTemplateException or InvalidDataException or FileNotFoundException or DirectoryNotFoundException ? Usage : Failure;
     }
 }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using NativeLM.Server.Http;
 
@@ -26,15 +27,16 @@ internal static class ChatFields
         int index = 0;
         return new ChatPrompt
         {
-            Messages = [.. messages.EnumerateArray().Select(message => Message(message, $"messages[{index++}]"))],
+            Messages = messages,
+            ContentLength = messages.EnumerateArray().Sum(message => CheckMessage(message, $"messages[{index++}]")),
             AddGenerationPrompt = add && !continues,
             ContinueFinalMessage = continues,
-            TemplateArguments = TemplateArguments(fields),
-            ReasoningEffort = ReasoningEffort(fields),
+            Arguments = Arguments(fields),
         };
     }
 
-    private static ChatMessageInput Message(JsonElement value, string path)
+    /// <summary>Checks one message and returns the length of its content.</summary>
+    private static long CheckMessage(JsonElement value, string path)
     {
         if (value.ValueKind != JsonValueKind.Object)
             throw JsonFields.WrongType(path, "an object", value);
@@ -42,32 +44,30 @@ internal static class ChatFields
         string role = message.String("role", 64) ?? throw ApiException.Missing(message.Name("role"));
         if (!Roles.Contains(role, StringComparer.Ordinal))
             throw ApiException.InvalidValue(message.Name("role"), $"'{message.Name("role")}' must be one of {string.Join(", ", Roles)}; found '{Text.Clip(role)}'.");
-        JsonElement? calls = ToolCalls(message, role);
-        string? content = Content(message);
-        if (content is null && calls is null)
+        bool hasCalls = CheckToolCalls(message, role);
+        long? content = ContentLength(message);
+        if (content is null && !hasCalls)
             throw ApiException.Missing(message.Name("content"));
-        string? callId = message.String("tool_call_id", 256);
-        if (role == "tool" && callId is null)
+        if (message.String("tool_call_id", 256) is null && role == "tool")
             throw ApiException.Missing(message.Name("tool_call_id"));
-        return new ChatMessageInput(role, content, message.String("name", 256), callId, calls);
+        message.String("name", 256);
+        return content ?? 0;
     }
 
-    private static string? Content(in JsonFields message)
+    private static long? ContentLength(in JsonFields message)
     {
         if (!message.TryGet("content", out JsonElement content))
             return null;
         string name = message.Name("content");
         if (content.ValueKind == JsonValueKind.String)
-            return JsonFields.String(content, name);
+            return JsonFields.String(content, name).Length;
         if (content.ValueKind != JsonValueKind.Array)
             throw JsonFields.WrongType(name, "a string or an array of parts", content);
-        List<string> texts = [];
-        foreach (JsonElement part in content.EnumerateArray())
-            texts.Add(PartText(part, $"{name}[{texts.Count}]"));
-        return string.Join('\n', texts);
+        int index = 0;
+        return content.EnumerateArray().Sum(part => PartLength(part, $"{name}[{index++}]"));
     }
 
-    private static string PartText(JsonElement part, string path)
+    private static long PartLength(JsonElement part, string path)
     {
         if (part.ValueKind != JsonValueKind.Object)
             throw JsonFields.WrongType(path, "an object", part);
@@ -76,13 +76,13 @@ internal static class ChatFields
         // Nothing of another part is decoded, and no address in it is fetched.
         if (type != "text")
             throw ApiException.Unsupported(fields.Name("type"), $"Unsupported value: a content part of type '{Text.Clip(type)}'; this model reads text only.");
-        return fields.String("text", int.MaxValue) ?? throw ApiException.Missing(fields.Name("text"));
+        return (fields.String("text", int.MaxValue) ?? throw ApiException.Missing(fields.Name("text"))).Length + 1;
     }
 
-    private static JsonElement? ToolCalls(in JsonFields message, string role)
+    private static bool CheckToolCalls(in JsonFields message, string role)
     {
         if (!message.TryGet("tool_calls", out JsonElement calls))
-            return null;
+            return false;
         string name = message.Name("tool_calls");
         if (calls.ValueKind != JsonValueKind.Array)
             throw JsonFields.WrongType(name, "an array", calls);
@@ -91,7 +91,7 @@ internal static class ChatFields
         int index = 0;
         foreach (JsonElement call in calls.EnumerateArray())
             CheckCall(call, $"{name}[{index++}]");
-        return calls.GetArrayLength() == 0 ? null : calls;
+        return calls.GetArrayLength() > 0;
     }
 
     private static void CheckCall(JsonElement call, string path)
@@ -112,21 +112,37 @@ internal static class ChatFields
         }
     }
 
-    private static string? ReasoningEffort(in JsonFields fields)
+    /// <summary>chat_template_kwargs, with reasoning_effort among them if it is given.</summary>
+    private static JsonElement? Arguments(in JsonFields fields)
     {
         string? effort = fields.String("reasoning_effort", 64);
-        return effort is null || Efforts.Contains(effort, StringComparer.Ordinal)
-            ? effort
-            : throw ApiException.InvalidValue("reasoning_effort", $"'reasoning_effort' must be one of {string.Join(", ", Efforts)}; found '{Text.Clip(effort)}'.");
+        if (effort is not null && !Efforts.Contains(effort, StringComparer.Ordinal))
+            throw ApiException.InvalidValue("reasoning_effort", $"'reasoning_effort' must be one of {string.Join(", ", Efforts)}; found '{Text.Clip(effort)}'.");
+        JsonElement? given = null;
+        if (fields.Object("chat_template_kwargs") is JsonFields arguments)
+        {
+            foreach (string reserved in ReservedArguments)
+                if (arguments.Has(reserved))
+                    throw ApiException.InvalidValue("chat_template_kwargs", $"'chat_template_kwargs' may not set '{reserved}'.");
+            given = fields.TryGet("chat_template_kwargs", out JsonElement value) ? value : null;
+            effort = arguments.Has("reasoning_effort") ? null : effort;
+        }
+        return effort is null ? given : WithEffort(given, effort);
     }
 
-    private static JsonElement? TemplateArguments(in JsonFields fields)
+    private static JsonElement WithEffort(JsonElement? arguments, string effort)
     {
-        if (fields.Object("chat_template_kwargs") is not JsonFields arguments)
-            return null;
-        foreach (string reserved in ReservedArguments)
-            if (arguments.Has(reserved))
-                throw ApiException.InvalidValue("chat_template_kwargs", $"'chat_template_kwargs' may not set '{reserved}'.");
-        return fields.TryGet("chat_template_kwargs", out JsonElement value) ? value : null;
+        ArrayBufferWriter<byte> buffer = new();
+        using (Utf8JsonWriter json = new(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString("reasoning_effort"u8, effort);
+            if (arguments is JsonElement given)
+                foreach (JsonProperty argument in given.EnumerateObject())
+                    argument.WriteTo(json);
+            json.WriteEndObject();
+        }
+        using JsonDocument document = JsonDocument.Parse(buffer.WrittenMemory);
+        return document.RootElement.Clone();
     }
 }

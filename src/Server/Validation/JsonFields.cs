@@ -109,16 +109,7 @@ internal readonly struct JsonFields(JsonElement value, string path = "")
 
     public static string String(JsonElement value, string name)
     {
-        if (value.ValueKind != JsonValueKind.String)
-            throw WrongType(name, "a string", value);
-        try
-        {
-            return value.GetString()!;
-        }
-        catch (InvalidOperationException)
-        {
-            throw ApiException.InvalidValue(name, $"'{name}' holds an unpaired surrogate, which is no text.");
-        }
+        return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw WrongType(name, "a string", value);
     }
 
     /// <summary>Bytes that a string would take in UTF-8.</summary>

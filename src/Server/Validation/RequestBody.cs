@@ -63,21 +63,33 @@ internal static class RequestBody
         JsonDocument document;
         try
         {
+            RequireText(body, limits);
             document = JsonDocument.Parse(body, new JsonDocumentOptions { MaxDepth = limits.JsonDepthMax, AllowDuplicateProperties = false });
         }
         catch (JsonException failure)
         {
             throw ApiException.InvalidJson($"The request body is not valid JSON: {Explain(failure)}");
         }
-        catch (InvalidOperationException)
-        {
-            // Property names are compared unescaped to find duplicates; a lone surrogate in one has no unescaped form.
-            throw ApiException.InvalidJson("The request body is not valid JSON: a key holds an unpaired surrogate.");
-        }
         if (document.RootElement.ValueKind == JsonValueKind.Object)
             return document;
         document.Dispose();
         throw ApiException.InvalidJson("The request body must be a JSON object.");
+    }
+
+    /// <summary>Every string must be text: an escaped surrogate without its partner has no place in UTF-8 and would fail wherever it is read.</summary>
+    private static void RequireText(byte[] body, RequestLimits limits)
+    {
+        Utf8JsonReader reader = new(body, new JsonReaderOptions { MaxDepth = limits.JsonDepthMax });
+        try
+        {
+            while (reader.Read())
+                if (reader.ValueIsEscaped && reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName)
+                    reader.GetString();
+        }
+        catch (InvalidOperationException)
+        {
+            throw ApiException.InvalidJson("The request body is not valid JSON: a string holds an unpaired surrogate.");
+        }
     }
 
     /// <summary>The parser's own words may quote the input at length; its place is enough.</summary>
