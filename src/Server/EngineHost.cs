@@ -54,7 +54,8 @@ internal sealed class EngineHost(ServerOptions options) : IAsyncDisposable
     {
         Names = names.Count > 0 ? [.. names.Distinct(StringComparer.Ordinal)] : [engine.Info.ModelName],
         Root = engine.Info.ModelName,
-        VocabularySize = engine.Info.VocabularySize,
+        // Embedding tables are often padded beyond the tokenizer: such ids stand for no text.
+        VocabularySize = Math.Min(engine.Info.VocabularySize, engine.Tokenizer.VocabularySize),
         ContextLength = engine.Info.MaxModelLength,
         LongestTokenBytes = LongestToken(engine),
         DefaultSampling = engine.DefaultSampling,

@@ -236,12 +236,11 @@ public sealed class HttpTests(TestServer server) : IClassFixture<TestServer>
     public async Task A_body_above_the_limit_is_413(bool chunked)
     {
         await using TestServer small = await TestServer.CreateAsync(new ServerOptions { Port = 0, Limits = new RequestLimits { BodyBytesMax = 1000 } });
-        using HttpRequestMessage request = new(HttpMethod.Post, "/v1/completions") { Content = new ByteArrayContent(new byte[2000]) };
-        request.Content.Headers.ContentType = new("application/json");
-        request.Headers.TransferEncodingChunked = chunked;
-        using HttpResponseMessage response = await small.Http.SendAsync(request);
-        Assert.Equal(HttpStatusCode.RequestEntityTooLarge, response.StatusCode);
-        await TestServer.AssertErrorAsync(response, "request_too_large");
+        using RawConnection connection = new(small.Address);
+        string framing = chunked ? "Transfer-Encoding: chunked\r\n\r\n7d0\r\n" : "Content-Length: 2000\r\n\r\n";
+        string answer = connection.Exchange($"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}{new string(' ', 2000)}\r\n0\r\n\r\n");
+        Assert.Equal(413, RawConnection.Status(answer));
+        Assert.Contains("request_too_large", answer, StringComparison.Ordinal);
         await small.AssertUnharmedAsync();
     }
 

@@ -12,7 +12,8 @@ public sealed class TestServer : IAsyncLifetime
 {
     public const int ContextLength = 2048;
     private const string ProbeBody = """{"prompt":"The probe","max_tokens":40,"temperature":0}""";
-    private const string Template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    private const string Template =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
     private ServerHost? _host;
     private string? _probeText;
 
@@ -120,7 +121,7 @@ public sealed class TestServer : IAsyncLifetime
         return gauges;
     }
 
-    private async ValueTask StartAsync(ServerOptions options, Func<EngineInfo, EngineInfo>? change = null, EngineOptions? engineOptions = null)
+    private async ValueTask StartAsync(ServerOptions serverOptions, Func<EngineInfo, EngineInfo>? change = null, EngineOptions? engineOptions = null)
     {
         ByteTokenizer bytes = new();
         Executor = new ScriptedExecutor(bytes);
@@ -138,10 +139,9 @@ public sealed class TestServer : IAsyncLifetime
             MaxBatchedTokens = 256,
             EosTokenIds = [ByteTokenizer.Eos],
         };
-        _host = await ServerHost.StartAsync(options);
-        var e = new LlmEngine(Executor, change?.Invoke(info) ?? info, engineOptions ?? new EngineOptions { ModelPath = "none" }, bytes.Tokenizer);
-        StubX.Set(e, ChatTemplate.Parse(Template));
-        _host.Engine.Attach(e);
+        _host = await ServerHost.StartAsync(serverOptions);
+        EngineOptions options = engineOptions ?? new EngineOptions { ModelPath = "none" };
+        _host.Engine.Attach(new LlmEngine(Executor, change?.Invoke(info) ?? info, options, bytes.Tokenizer, ChatTemplate.Parse(Template)));
         Http = new HttpClient { BaseAddress = _host.Address, Timeout = TimeSpan.FromSeconds(30) };
     }
 }

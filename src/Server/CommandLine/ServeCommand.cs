@@ -72,19 +72,18 @@ internal sealed class ServeCommand
 
     private static void PrintReport(EngineInfo info, ServerOptions options, ServerHost server)
     {
-        string name = server.Engine.RequireLoaded().Model.Names[0];
         Console.WriteLine($"NativeLM {BuildInfo.Version}");
-        Console.WriteLine($"model    {name} ({info.Architecture}, {info.DType}), context {info.MaxModelLength} tokens, vocabulary {info.VocabularySize}");
-        Console.WriteLine($"device   {info.Device}");
+        Console.WriteLine($"name: {string.Join(", ", server.Engine.RequireLoaded().Model.Names)}");
         foreach (string line in info.StartupReport)
-            Console.WriteLine($"memory   {line}");
-        Console.WriteLine($"batch    {info.MaxSequences} sequences, {info.MaxBatchedTokens} tokens a step, KV blocks of {info.BlockSize} tokens: {info.BlockCount - 1}");
-        Console.WriteLine($"limits   {options.Limits.Describe()}");
-        Console.WriteLine($"serving  {server.Address.GetLeftPart(UriPartial.Authority)}{(options.ApiKeys.Count > 0 ? $" ({options.ApiKeys.Count} API keys)" : "")}");
+            Console.WriteLine(line);
+        Console.WriteLine($"request limits: {options.Limits.Describe()}");
+        Console.WriteLine($"serving: {server.Address.GetLeftPart(UriPartial.Authority)}{(options.ApiKeys.Count > 0 ? $" with {options.ApiKeys.Count} API keys" : "")}");
         Console.WriteLine();
         string key = options.ApiKeys.Count > 0 ? " -H 'Authorization: Bearer KEY'" : "";
-        string route = server.Engine.RequireLoaded().Engine.ChatTemplate is null ? "completions" : "chat/completions";
-        string body = route == "completions" ? """{"prompt": "Once upon a time", "max_tokens": 64, "stream": true}""" : """{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}""";
-        Console.WriteLine($"try: curl -N {server.Address.GetLeftPart(UriPartial.Authority)}/v1/{route}{key} -H 'Content-Type: application/json' -d '{body}'");
+        (string route, string body) = server.Engine.RequireLoaded().Engine.ChatTemplate is null
+            ? ("completions", """{"prompt": "Once upon a time", "max_tokens": 64, "stream": true}""")
+            : ("chat/completions", """{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}""");
+        string address = server.Address.GetLeftPart(UriPartial.Authority);
+        Console.WriteLine($"try: curl -N {address}/v1/{route}{key} -H 'Content-Type: application/json' -d '{body}'");
     }
 }
