@@ -166,7 +166,7 @@ public sealed class ChatTemplate
             if (document.RootElement.ValueKind == JsonValueKind.Object)
                 function.Entries[JinjaText.FromTemplate("arguments")] = JinjaValue.FromJson(document.RootElement);
         }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        catch (Exception error) when (error is JsonException or InvalidOperationException or ArgumentException)
         {
             // Not JSON: the template gets the text as it came.
         }

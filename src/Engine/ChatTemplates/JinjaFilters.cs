@@ -169,7 +169,7 @@ internal static class JinjaFilters
             using JsonDocument document = JsonDocument.Parse(text.Value, new JsonDocumentOptions { MaxDepth = 32 });
             return JinjaValue.FromJson(document.RootElement);
         }
-        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        catch (Exception error) when (error is JsonException or InvalidOperationException or ArgumentException)
         {
             throw JinjaOperators.Error($"from_json: the text is not valid JSON: {error.Message}");
         }

@@ -211,7 +211,7 @@ internal sealed class JinjaParser
         bool isTuple = false;
         do
         {
-            if (items.Count > 0 && Current.Kind is JinjaTokenKind.BlockEnd || IsOperator("="))
+            if (items.Count > 0 && (Current.Kind == JinjaTokenKind.BlockEnd || IsOperator("=")))
                 break;
             items.Add(OneTarget());
         }

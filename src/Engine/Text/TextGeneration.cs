@@ -13,6 +13,16 @@ public sealed class TextGeneration : IAsyncEnumerable<TextEvent>
     private readonly Action _cancel;
     private readonly TextAssembler _assembler;
 
+    /// <summary>Text of a generation of the engine.</summary>
+    /// <param name="generation">The generation; enumerated once.</param>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="options">Stop texts and what to show.</param>
+    /// <exception cref="ArgumentException">A stop text is empty.</exception>
+    public TextGeneration(Generation generation, ModelTokenizer tokenizer, TextOptions options)
+        : this(generation, generation.Cancel, tokenizer, options)
+    {
+    }
+
     /// <summary>Text over any source of token events.</summary>
     /// <param name="tokens">The tokens; enumerated once.</param>
     /// <param name="cancel">Ends the generation; called at most once, and only if it has not ended by itself.</param>

@@ -36,7 +36,7 @@ internal static class JsonFile
         {
             return JsonDocument.Parse(json, Options);
         }
-        catch (JsonException error)
+        catch (Exception error) when (error is JsonException or ArgumentException) // the latter: lone surrogates
         {
             throw new TokenizerFormatException(file, $"is not valid JSON: {error.Message}", error);
         }

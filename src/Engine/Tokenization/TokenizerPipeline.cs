@@ -42,7 +42,13 @@ internal sealed class TokenizerPipeline
     public TextNormalizer? Normalizer => _normalizers.Count == 0 ? null : new TextNormalizer(_normalizers);
 
     /// <summary>Cuts sections into pieces, or null.</summary>
-    public PieceSplitter? Splitter => _splitters.Count switch { 0 => null, 1 => _splitters[0], _ => new SplitterSequence(_splitters) };
+    public PieceSplitter? Splitter => _splitters.Count switch
+    {
+        0 => null,
+        1 => _splitters[0],
+        3 when _splitters.Select(splitter => (splitter as RegexSplitter)?.IsolatedPattern).SequenceEqual(DeepSeekSplitter.Patterns) => new DeepSeekSplitter(),
+        _ => new SplitterSequence(_splitters),
+    };
 
     /// <summary>Decoded text of a token of the vocabulary.</summary>
     public string DecodedText(string token)

@@ -24,7 +24,7 @@ internal sealed class TextNormalizer : Normalizer
                 NormalizerKind.PrependAtStart =>
                     text.Length == 0 || !atStart || text.StartsWith(step.Content, StringComparison.Ordinal) ? text : step.Content + text,
                 NormalizerKind.Replace => text.Replace(step.Pattern, step.Content, StringComparison.Ordinal),
-                NormalizerKind.ReplaceRegex => step.Regex!.Replace(text, step.Content.Replace("$", "$$", StringComparison.Ordinal)),
+                NormalizerKind.ReplaceRegex => Replace(step, text),
                 NormalizerKind.Nfc => UnicodeNormalization.ToNfc(text),
                 NormalizerKind.Nfd => UnicodeNormalization.ToNfd(text),
                 NormalizerKind.Lowercase => text.ToLowerInvariant(),
@@ -33,6 +33,18 @@ internal sealed class TextNormalizer : Normalizer
                 _ => throw new InvalidOperationException($"normalizer step {step.Kind} is unknown"),
             };
         return text;
+    }
+
+    private static string Replace(NormalizerStep step, string text)
+    {
+        try
+        {
+            return step.Regex!.Replace(text, step.Content.Replace("$", "$$", StringComparison.Ordinal));
+        }
+        catch (RegexMatchTimeoutException)
+        {
+            throw new RequestRejectedException(RejectionKind.InvalidValue, "the text takes too long to normalize with this model's tokenizer");
+        }
     }
 
     /// <inheritdoc/>

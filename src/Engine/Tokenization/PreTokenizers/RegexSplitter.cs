@@ -23,11 +23,14 @@ internal enum SplitBehavior
 /// </summary>
 internal sealed class RegexSplitter : PieceSplitter
 {
-    private static readonly TimeSpan MatchTimeout = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan MatchTimeout = TimeSpan.FromSeconds(2);
 
     private readonly Regex _regex;
     private readonly SplitBehavior _behavior;
     private readonly bool _invert;
+
+    /// <summary>The pattern, where each match is a piece; else null.</summary>
+    public string? IsolatedPattern => _behavior == SplitBehavior.Isolated && !_invert ? _regex.ToString() : null;
 
     /// <exception cref="ArgumentException">The pattern is not one the engine takes.</exception>
     public RegexSplitter(string pattern, SplitBehavior behavior, bool invert)
@@ -45,7 +48,7 @@ internal sealed class RegexSplitter : PieceSplitter
     }
 
     /// <inheritdoc/>
-    /// <exception cref="RegexMatchTimeoutException">A pattern with look-around took too long.</exception>
+    /// <exception cref="RequestRejectedException">A pattern with look-around took too long.</exception>
     public override void Split(ReadOnlySpan<char> text, int start, int end, List<int> ends)
     {
         if (start == end)
@@ -60,6 +63,10 @@ internal sealed class RegexSplitter : PieceSplitter
                 part = ReplaceSurrogates(part, standIns);
             }
             SplitMatches(part, text[start..end], start, ends);
+        }
+        catch (RegexMatchTimeoutException)
+        {
+            throw new RequestRejectedException(RejectionKind.InvalidValue, "the text takes too long to split into words with this model's tokenizer");
         }
         finally
         {
