@@ -15,6 +15,9 @@ internal static partial class EngineLog
     [LoggerMessage(1003, LogLevel.Information, "engine stopped after {Steps} steps")]
     public static partial void Stopped(ILogger logger, long steps);
 
+    [LoggerMessage(1004, LogLevel.Information, "loaded {Model} in {Milliseconds:0} ms")]
+    public static partial void Loaded(ILogger logger, string model, double milliseconds);
+
     [LoggerMessage(1101, LogLevel.Warning, "request {Id} ended: its reader fell {Unread} events behind")]
     public static partial void SlowReader(ILogger logger, string id, int unread);
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging;
+using NativeLM.Engine.Diagnostics;
 using NativeLM.Engine.Models;
 using NativeLM.Engine.Scheduling;
 using NativeLM.Engine.Sequences;
@@ -9,7 +10,7 @@ using NativeLM.Interop;
 namespace NativeLM.Engine.Execution;
 
 /// <summary>A loaded model on a device: runs planned steps. Everything is allocated at load; engine thread only.</summary>
-internal sealed unsafe partial class ModelRunner : IStepExecutor
+internal sealed unsafe class ModelRunner : IStepExecutor
 {
     // In order of creation; disposed from the end.
     private readonly List<IDisposable> _owned = [];
@@ -104,7 +105,7 @@ internal sealed unsafe partial class ModelRunner : IStepExecutor
             if (loggers?.CreateLogger<ModelRunner>() is ILogger logger && logger.IsEnabled(LogLevel.Information))
             {
                 double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-                LogLoaded(logger, options.ModelPath, milliseconds);
+                EngineLog.Loaded(logger, options.ModelPath, milliseconds);
             }
             return runner;
         }
@@ -242,7 +243,4 @@ internal sealed unsafe partial class ModelRunner : IStepExecutor
         if (sampling.Logprobs is int count)
             token.TopLogprobs = _outputs.Alternatives(row, count);
     }
-
-    [LoggerMessage(EventId = 100, Level = LogLevel.Information, Message = "Loaded {Model} in {Milliseconds:0} ms")]
-    private static partial void LogLoaded(ILogger logger, string model, double milliseconds);
 }
