@@ -47,14 +47,19 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
     /// <summary>When what happened to it. Engine thread only.</summary>
     internal RequestTimes Times;
 
-    /// <summary>Ends the request at the next step boundary, with <see cref="FinishReason.Cancelled"/>. Can be called at any time, from any thread, repeatedly.</summary>
+    /// <summary>
+    /// Ends the request at the next step boundary, with <see cref="FinishReason.Cancelled"/>. Can be called at any time, from any
+    /// thread, repeatedly.
+    /// </summary>
     public void Cancel()
     {
         if (!_ended && Interlocked.Exchange(ref _cancelled, 1) == 0)
             _cancel(this);
     }
 
-    /// <summary>Reads the events. Throws <see cref="InvalidOperationException"/> the second time, and <see cref="OperationCanceledException"/> when the token is cancelled.</summary>
+    /// <summary>Reads the events.</summary>
+    /// <exception cref="InvalidOperationException">They are being or have been read.</exception>
+    /// <exception cref="OperationCanceledException">While reading, when the token is cancelled.</exception>
     public IAsyncEnumerator<TokenEvent> GetAsyncEnumerator(CancellationToken cancellationToken = default)
     {
         if (Interlocked.Exchange(ref _enumerated, 1) != 0)

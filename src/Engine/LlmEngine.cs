@@ -163,7 +163,8 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         int outputMax = RequestValidation.OutputMax(request, Info);
         SamplingParams sampling = request.Sampling;
-        int[] endIds = sampling.IgnoreEos ? [.. sampling.StopTokenIds] : sampling.StopTokenIds.Count == 0 ? _eosIds : [.. _eosIds, .. sampling.StopTokenIds];
+        int[] eosIds = sampling.IgnoreEos ? [] : _eosIds;
+        int[] endIds = sampling.StopTokenIds.Count == 0 ? eosIds : [.. eosIds, .. sampling.StopTokenIds];
         string id = request.Id ?? $"gen-{Interlocked.Increment(ref _lastId)}";
         Generation generation = new(id, request.PromptIds.Length, _cancel);
         generation.Times.Arrived = _time.GetTimestamp();

@@ -129,7 +129,8 @@ public sealed class GenerationTests
     {
         ScriptedExecutor executor = new()
         {
-            AfterRow = (in row, ref sampled) => sampled.PromptLogprobs = row.Start == 0 ? [new PromptLogprob(101, -1, 3, []), new PromptLogprob(102, -2, 4, [])] : null,
+            AfterRow = (in row, ref sampled) => sampled.PromptLogprobs =
+                row.Start == 0 ? [new PromptLogprob(101, -1, 3, []), new PromptLogprob(102, -2, 4, [])] : null,
         };
         await using LlmEngine engine = TestEngine.Start(executor);
         List<TokenEvent> events = await engine.Submit(TestEngine.Request(promptCount: 3, sampling: new SamplingParams { PromptLogprobs = 0 })).ReadAll();
