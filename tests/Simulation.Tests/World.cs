@@ -120,8 +120,11 @@ internal sealed class World : IDisposable
             _mutated = Mutation.Apply(_mutant, _scheduler);
         Sequence? oldest = _scheduler.Oldest;
         SequenceState oldestBefore = oldest?.State ?? SequenceState.Waiting;
+        long preemptionsBefore = Preemptions;
         _scheduler.Plan(_plan);
         CheckPlan(oldest, oldestBefore);
+        foreach (ref readonly ScheduledSequence row in _plan.Sequences)
+            Require(!row.IsNewInSlot || Preemptions == preemptionsBefore, $"sequence {row.Sequence.Arrival} was admitted in a step that preempts");
         if (_plan.IsEmpty)
             return;
         StepCount++;
