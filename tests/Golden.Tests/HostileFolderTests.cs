@@ -14,7 +14,17 @@ public sealed class HostileFolderTests : IDisposable
 {
     private const long ExtraBytesMax = 64 << 20;
 
-    private static readonly RandomModelShape Shape = RandomModelShape.Tiny with { Layers = 1, Hidden = 16, Heads = 2, KvHeads = 1, HeadDim = 8, Mlp = 24, Vocabulary = 300, Type = "float32" };
+    private static readonly RandomModelShape Shape = RandomModelShape.Tiny with
+    {
+        Layers = 1,
+        Hidden = 16,
+        Heads = 2,
+        KvHeads = 1,
+        HeadDim = 8,
+        Mlp = 24,
+        Vocabulary = 300,
+        Type = "float32",
+    };
 
     private static readonly string[] HostileValues =
     [
@@ -87,7 +97,8 @@ public sealed class HostileFolderTests : IDisposable
             byte[] bad = (byte[])good.Clone();
             BinaryPrimitives.WriteUInt32LittleEndian(bad.AsSpan(start + (4 * random.Next((bad.Length - start) / 4))), bits);
             File.WriteAllBytes(_folder["model.safetensors"], bad);
-            Assert.Contains("not finite", Assert.Throws<ModelLoadException>(() => Runners.Load(_folder.Path).Dispose()).Message, StringComparison.Ordinal);
+            ModelLoadException error = Assert.Throws<ModelLoadException>(() => Runners.Load(_folder.Path).Dispose());
+            Assert.Contains("not finite", error.Message, StringComparison.Ordinal);
         }
     }
 
@@ -136,7 +147,8 @@ public sealed class HostileFolderTests : IDisposable
         bool loaded = true;
         try
         {
-            using ModelRunner runner = Runners.Load(_folder.Path, options => options with { KvCacheMemoryBytes = 1 << 20, MaxBatchedTokens = 16, Threads = 1 });
+            using ModelRunner runner = Runners.Load(_folder.Path,
+                options => options with { KvCacheMemoryBytes = 1 << 20, MaxBatchedTokens = 16, Threads = 1 });
             StepDriver driver = new(runner);
             driver.Add([1, 2, 3], new SamplingParams { Temperature = 1 }, 1);
             driver.Run();
@@ -184,7 +196,8 @@ public sealed class HostileFolderTests : IDisposable
         if (random.Next(10) == 0)
             return good[..random.Next(good.Length)];
         JsonObject config = JsonNode.Parse(good)!.AsObject();
-        string[] extra = ["rope_scaling", "rope_parameters", "sliding_window", "dtype", "attention_bias", "mlp_bias", "quantization_config", "partial_rotary_factor"];
+        string[] extra = ["rope_scaling", "rope_parameters", "sliding_window", "dtype", "attention_bias", "mlp_bias", "quantization_config",
+            "partial_rotary_factor"];
         string[] names = [.. config.Select(pair => pair.Key), .. extra];
         string text = config.ToJsonString();
         for (int n = random.Next(1, 4); n > 0; n--)

@@ -62,7 +62,14 @@ public sealed class InvarianceTests : IDisposable
             (Prompt(300), new SamplingParams { Temperature = 0.8f, TopP = 0.95f, Logprobs = 3, PromptLogprobs = 2 }),
             (Prompt(1), new SamplingParams { Temperature = 0, Logprobs = 0 }),
             (Prompt(64), new SamplingParams { Temperature = 1, TopK = 40, Logprobs = 1 }),
-            (Prompt(65), new SamplingParams { Temperature = 0.5f, RepetitionPenalty = 1.3f, FrequencyPenalty = 0.5f, PresencePenalty = 0.2f, Logprobs = 0 }),
+            (Prompt(65), new SamplingParams
+            {
+                Temperature = 0.5f,
+                RepetitionPenalty = 1.3f,
+                FrequencyPenalty = 0.5f,
+                PresencePenalty = 0.2f,
+                Logprobs = 0,
+            }),
             (Prompt(255), new SamplingParams { Temperature = 1, MinP = 0.05f, LogitBias = [new(17, 5), new(23, -100)], Logprobs = 0 }),
             (Prompt(20), new SamplingParams { Temperature = 1.2f, AllowedTokenIds = [.. Enumerable.Range(100, 200)], Logprobs = 0 }),
         ];
@@ -80,7 +87,8 @@ public sealed class InvarianceTests : IDisposable
     private static IEnumerable<string> RunTogether(ModelRunner runner, int chunk, bool preempt = false)
     {
         StepDriver driver = new(runner, chunk, seed: chunk);
-        List<DrivenSequence> driven = [.. Requests().Select((request, i) => driver.Add(request.Prompt, request.Sampling, OutputCount, seed: (ulong)i))];
+        List<DrivenSequence> driven = [.. Requests().Select(
+            (request, i) => driver.Add(request.Prompt, request.Sampling, OutputCount, seed: (ulong)i))];
         Random random = new(5);
         driver.Run(preempt ? d => { if (random.Next(8) == 0) d.Preempt(driven[random.Next(driven.Count)]); } : null);
         return [.. driven.Select(sequence => sequence.Fingerprint)];

@@ -56,7 +56,8 @@ public sealed class SamplingStateTests : IDisposable
         }
         string fresh = Run(new StepDriver(_runner)).Fingerprint;
         StepDriver used = new(_runner);
-        used.Add([5, 6, 7], new SamplingParams { Temperature = 0, FrequencyPenalty = 2, LogitBias = [new(3, 50)], MinTokens = 5 }, 20, endIds: [1, 2]);
+        SamplingParams other = new() { Temperature = 0, FrequencyPenalty = 2, LogitBias = [new(3, 50)], MinTokens = 5 };
+        used.Add([5, 6, 7], other, 20, endIds: [1, 2]);
         used.Run();
         Assert.Equal(fresh, Run(used).Fingerprint);
     }
@@ -80,9 +81,10 @@ public sealed class SamplingStateTests : IDisposable
         StepPlan plan = new(_runner.MaxSequences, 1);
         StepResult result = new(_runner.MaxSequences);
         Sequence[] sequences = new Sequence[8];
+        SamplingParams sampling = new() { Temperature = 0.7f, TopP = 0.9f, RepetitionPenalty = 1.1f, Logprobs = 0 };
         for (int i = 0; i < sequences.Length; i++)
         {
-            sequences[i] = new Sequence(i, [1, 2 + i], new SamplingParams { Temperature = 0.7f, TopP = 0.9f, RepetitionPenalty = 1.1f, Logprobs = 0 }, 1, 400) { Slot = i };
+            sequences[i] = new Sequence(i, [1, 2 + i], sampling, 1, 400) { Slot = i };
             for (int block = 0; block < 8; block++)
                 sequences[i].Blocks.Add(1 + (8 * i) + block);
         }

@@ -25,9 +25,11 @@ internal sealed class DrivenSequence(Sequence sequence)
 
     /// <summary>Tokens and the bits of every log-probability: equal for equal arithmetic only.</summary>
     public string Fingerprint => string.Join(' ', Output) + "|" + Bits(Logprobs)
-        + "|" + Bits(Alternatives.SelectMany(row => row).Select(entry => entry.Logprob)) + "|" + Bits(PromptLogprobs.Values.Select(entry => entry.Logprob));
+        + "|" + Bits(Alternatives.SelectMany(row => row).Select(entry => entry.Logprob))
+        + "|" + Bits(PromptLogprobs.Values.Select(entry => entry.Logprob));
 
-    private static string Bits(IEnumerable<float> values) => string.Join(' ', values.Select(value => BitConverter.SingleToUInt32Bits(value).ToString("x8")));
+    private static string Bits(IEnumerable<float> values) =>
+        string.Join(' ', values.Select(value => BitConverter.SingleToUInt32Bits(value).ToString("x8")));
 }
 
 /// <summary>A scheduler for tests: every sequence runs in every step that has budget, prompts in chunks, blocks in scattered order.</summary>

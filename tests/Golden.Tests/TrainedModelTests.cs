@@ -16,14 +16,16 @@ public sealed class TrainedModelTests
     [InlineData(32, 512)]
     public void Greedy_text_is_the_published_one(int blockSize, int chunk)
     {
-        using ModelRunner runner = Runners.Load(TestData.Require(Model), options => options with { BlockSize = blockSize, KvCacheMemoryBytes = 32 << 20 });
+        using ModelRunner runner = Runners.Load(TestData.Require(Model),
+            options => options with { BlockSize = blockSize, KvCacheMemoryBytes = 32 << 20 });
         using JsonDocument golden = JsonDocument.Parse(File.ReadAllBytes(TestData.Require($"{Model}/greedy_golden.json")));
         StepDriver driver = new(runner, chunk);
         List<(DrivenSequence Driven, int[] Expected)> runs = [];
         foreach (JsonElement entry in golden.RootElement.EnumerateArray().Where(entry => entry.TryGetProperty("output_ids", out _)))
         {
             int[] expected = GoldenPrompt.Ints(entry.GetProperty("output_ids"));
-            runs.Add((driver.Add(GoldenPrompt.Ints(entry.GetProperty("prompt_ids")), new SamplingParams { Temperature = 0 }, expected.Length), expected));
+            int[] prompt = GoldenPrompt.Ints(entry.GetProperty("prompt_ids"));
+            runs.Add((driver.Add(prompt, new SamplingParams { Temperature = 0 }, expected.Length), expected));
         }
         driver.Run();
         Assert.All(runs, run => Assert.Equal(run.Expected, run.Driven.Output));

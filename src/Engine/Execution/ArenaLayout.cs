@@ -1,6 +1,6 @@
 namespace NativeLM.Engine.Execution;
 
-/// <summary>Offsets of parts inside one allocation, each 64-byte aligned. Sizes are summed in checked arithmetic before anything is allocated.</summary>
+/// <summary>Offsets of parts inside one allocation, each 64-byte aligned. Sizes are summed, checked, before anything is allocated.</summary>
 internal sealed class ArenaLayout
 {
     private const int Alignment = 64;

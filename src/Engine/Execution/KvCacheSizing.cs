@@ -44,7 +44,8 @@ internal sealed record KvCacheSizing
         // Slot numbers are 32-bit.
         useful = Math.Min(useful, int.MaxValue / limits.BlockSize);
         if (left <= 0)
-            throw TooLittle(memory, checked(2 * memory.BlockBytes), "weights and workspace alone do not fit; a smaller model, --dtype bfloat16 or fewer --max-num-seqs would need less");
+            throw TooLittle(memory, checked(2 * memory.BlockBytes),
+                "weights and workspace alone do not fit; a smaller model, --dtype bfloat16 or fewer --max-num-seqs would need less");
         long budget = options.KvCacheMemoryBytes ?? (long)(left * Share);
         if (budget > left)
             throw TooLittle(memory, budget, $"--kv-cache-memory {left} would just fit");
@@ -66,7 +67,8 @@ internal sealed record KvCacheSizing
         yield return string.Create(CultureInfo.InvariantCulture,
             $"KV cache: {BlockCount} blocks x {Limits.BlockSize} slots x {Memory.BlockBytes / Limits.BlockSize} bytes = {Size(PoolBytes)}, "
             + $"{tokens} tokens or {contexts:0.0} contexts of {Limits.MaxModelLength}");
-        yield return $"limits: {Limits.MaxSequences} sequences, {Limits.MaxBatchedTokens} tokens in a step, {Limits.MaxModelLength} tokens in a sequence";
+        yield return $"limits: {Limits.MaxSequences} sequences, {Limits.MaxBatchedTokens} tokens in a step, "
+            + $"{Limits.MaxModelLength} tokens in a sequence";
     }
 
     /// <summary>Bytes in the unit that reads best.</summary>

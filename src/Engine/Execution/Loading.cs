@@ -49,7 +49,8 @@ internal sealed record Loading
     public IEnumerable<string> Report(Device device)
     {
         yield return $"device: {Describe(device)}";
-        yield return $"model: {Config.ArchitectureName}, {Layout.Type} from a {CheckpointType} checkpoint, {Config.LayerCount} layers, vocabulary {Config.VocabularySize}";
+        yield return $"model: {Config.ArchitectureName}, {Layout.Type} from a {CheckpointType} checkpoint, "
+            + $"{Config.LayerCount} layers, vocabulary {Config.VocabularySize}";
         foreach (string line in Sizing.Report())
             yield return line;
     }

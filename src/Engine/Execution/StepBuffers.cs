@@ -104,7 +104,8 @@ internal sealed unsafe class StepBuffers : IDisposable
         int end = scheduled.Start + scheduled.Count, blockSize = _limits.BlockSize;
         Require(scheduled.Start >= 0 && scheduled.Count > 0 && end <= sequence.TokenCount, "last token of a chunk", end, sequence.TokenCount);
         Require(end <= sequence.Blocks.Count * blockSize, "tokens in the blocks of a sequence", end, sequence.Blocks.Count * blockSize);
-        int* ids = (int*)_host.At(_layout.Ids) + row, positions = (int*)_host.At(_layout.Positions) + row, slots = (int*)_host.At(_layout.Slots) + row;
+        int* ids = (int*)_host.At(_layout.Ids) + row;
+        int* positions = (int*)_host.At(_layout.Positions) + row, slots = (int*)_host.At(_layout.Slots) + row;
         ReadOnlySpan<int> tokens = sequence.Tokens[scheduled.Start..end], blocks = sequence.Blocks.Blocks;
         for (int i = 0; i < tokens.Length; i++)
         {

@@ -69,20 +69,21 @@ internal sealed unsafe class LayerBuilder(ModelConfig config, DType type, Device
         Scale = (float)(1 / Math.Sqrt(config.HeadDim)),
     };
 
-    private PagedAttentionArgs Attention(int index, KvPool cache, StepBuffers inputs, RunnerLimits limits) => AttentionShape(config, limits, type) with
-    {
-        Out = memory.Attended,
-        Q = memory.Queries,
-        Cache = cache.Pointer,
-        QueryStarts = inputs.QueryStarts,
-        Lengths = inputs.Lengths,
-        TableRows = inputs.TableRows,
-        BlockTables = inputs.BlockTables,
-        Workspace = memory.Workspace,
-        WorkspaceBytes = memory.WorkspaceBytes,
-        Layer = index,
-        Window = config.Windows[index],
-    };
+    private PagedAttentionArgs Attention(int index, KvPool cache, StepBuffers inputs, RunnerLimits limits) =>
+        AttentionShape(config, limits, type) with
+        {
+            Out = memory.Attended,
+            Q = memory.Queries,
+            Cache = cache.Pointer,
+            QueryStarts = inputs.QueryStarts,
+            Lengths = inputs.Lengths,
+            TableRows = inputs.TableRows,
+            BlockTables = inputs.BlockTables,
+            Workspace = memory.Workspace,
+            WorkspaceBytes = memory.WorkspaceBytes,
+            Layer = index,
+            Window = config.Windows[index],
+        };
 
     private WriteKvArgs WriteKv(int index, LayerOffsets offsets, KvPool cache, StepBuffers inputs, RunnerLimits limits, float* ropeTable) => new()
     {

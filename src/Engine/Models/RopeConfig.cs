@@ -80,7 +80,8 @@ internal sealed record RopeConfig
         double low = scaling.Number("low_freq_factor", 1e-6, Largest) ?? throw scaling.Missing("low_freq_factor", "a positive number");
         double high = scaling.Number("high_freq_factor", 1e-6, Largest) ?? throw scaling.Missing("high_freq_factor", "a positive number");
         if (high <= low)
-            throw scaling.Wrong("high_freq_factor", FormattableString.Invariant($"{high}"), FormattableString.Invariant($"more than low_freq_factor ({low})"));
+            throw scaling.Wrong("high_freq_factor", FormattableString.Invariant($"{high}"),
+                FormattableString.Invariant($"more than low_freq_factor ({low})"));
         return rope with
         {
             Kind = RopeKind.Llama3,

@@ -58,7 +58,8 @@ internal sealed class Checkpoint : IDisposable
             Add(folder, shard);
         foreach ((string tensor, string shard) in map)
             if (!_tensors.TryGetValue(tensor, out (SafetensorsFile File, TensorInfo) found) || found.File.Path != folder.Name(shard))
-                throw new ModelLoadException(path, $"tensor '{ModelFolder.Clip(tensor)}': found nothing of that name in {ModelFolder.Clip(shard)}, needed it there");
+                throw new ModelLoadException(path,
+                    $"tensor '{ModelFolder.Clip(tensor)}': found nothing of that name in {ModelFolder.Clip(shard)}, needed it there");
     }
 
     private void Add(ModelFolder folder, string name)
@@ -106,7 +107,8 @@ internal sealed class Checkpoint : IDisposable
             string tensor = reader.GetString()!;
             reader.Read();
             if (reader.TokenType != JsonTokenType.String || !map.TryAdd(tensor, reader.GetString()!))
-                throw new ModelLoadException(path, $"weight_map: '{ModelFolder.Clip(tensor)}': found it twice or without a file name, needed one file name");
+                throw new ModelLoadException(path,
+                    $"weight_map: '{ModelFolder.Clip(tensor)}': found it twice or without a file name, needed one file name");
         }
     }
 

@@ -57,7 +57,8 @@ internal sealed class SafetensorsFile : IDisposable
                 throw new ModelLoadException(Path, $"cannot be read at byte {offset}: {cause.Message}", cause);
             }
             if (count == 0)
-                throw new ModelLoadException(Path, $"found the end at byte {offset}, needed {destination.Length} more: the file changed while it was read");
+                throw new ModelLoadException(Path,
+                    $"found the end at byte {offset}, needed {destination.Length} more: the file changed while it was read");
             destination = destination[count..];
             offset += count;
         }

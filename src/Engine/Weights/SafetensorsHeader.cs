@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 
 namespace NativeLM.Engine.Weights;
@@ -72,7 +71,8 @@ internal static class SafetensorsHeader
         long[]? shape = null, extent = null;
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            bool isType = reader.ValueTextEquals("dtype"u8), isShape = reader.ValueTextEquals("shape"u8), isExtent = reader.ValueTextEquals("data_offsets"u8);
+            bool isType = reader.ValueTextEquals("dtype"u8), isShape = reader.ValueTextEquals("shape"u8);
+            bool isExtent = reader.ValueTextEquals("data_offsets"u8);
             reader.Read();
             if (isType && typeName is null && reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length <= 16)
                 typeName = reader.GetString();
@@ -137,7 +137,7 @@ internal static class SafetensorsHeader
                 throw Wrong(file, tensor.Name, $"data at {tensor.Offset}", $"data at {end}, where the tensor before it ends");
             end += tensor.Bytes;
             if (end > dataBytes || end < 0)
-                throw Wrong(file, tensor.Name, $"data up to {end.ToString(CultureInfo.InvariantCulture)}", $"at most the {dataBytes} data bytes of the file");
+                throw Wrong(file, tensor.Name, $"data up to {end}", $"at most the {dataBytes} data bytes of the file");
         }
         if (end != dataBytes)
             throw new ModelLoadException(file, $"found {dataBytes} data bytes, needed the {end} that the header describes (truncated or damaged?)");

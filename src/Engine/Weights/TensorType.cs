@@ -1,6 +1,6 @@
 namespace NativeLM.Engine.Weights;
 
-/// <summary>Element types of the safetensors format. Only F32, F16 and BF16 can be loaded; the others are known so that sizes can be checked.</summary>
+/// <summary>Element types of the safetensors format. Only F32, F16 and BF16 can be loaded; of the others the sizes are checked.</summary>
 internal enum TensorType
 {
     F32,

@@ -29,7 +29,8 @@ internal static class WeightLoader
             if (!checkpoint.Tensors.TryGetValue(part.Name, out (SafetensorsFile File, TensorInfo Tensor) found))
                 throw new ModelLoadException(checkpoint.Path, $"tensor '{part.Name}': found nothing, needed {shape} (the config calls for it)");
             if (!found.Tensor.Shape.SequenceEqual(part.Shape.Select(dim => (long)dim)))
-                throw new ModelLoadException(found.File.Path, $"tensor '{part.Name}': found {found.Tensor.ShapeText}, needed {shape} (from the config)");
+                throw new ModelLoadException(found.File.Path,
+                    $"tensor '{part.Name}': found {found.Tensor.ShapeText}, needed {shape} (from the config)");
             if (found.Tensor.Type == TensorType.Other)
                 throw new ModelLoadException(found.File.Path, $"tensor '{part.Name}': found type {found.Tensor.TypeName}, needed F32, F16 or BF16");
         }
@@ -39,7 +40,8 @@ internal static class WeightLoader
     }
 
     /// <summary>Reads, checks and packs everything into an arena of layout.Bytes. Call <see cref="Check"/> first.</summary>
-    public static unsafe void Fill(DeviceBuffer arena, Checkpoint checkpoint, WeightLayout layout, DeviceStream stream, IProgress<LoadProgress>? progress)
+    public static unsafe void Fill(
+        DeviceBuffer arena, Checkpoint checkpoint, WeightLayout layout, DeviceStream stream, IProgress<LoadProgress>? progress)
     {
         List<Piece> pieces = PiecesInFileOrder(checkpoint, layout);
         long total = pieces.Sum(piece => piece.Bytes), done = 0, stagingBytes = pieces.Max(piece => piece.Bytes);
@@ -82,7 +84,8 @@ internal static class WeightLoader
             for (int first = 0; first < part.Shape[0]; first += rows)
                 pieces.Add(whole with { FirstRow = first, Rows = Math.Min(rows, part.Shape[0] - first) });
         }
-        return [.. pieces.OrderBy(piece => piece.File.Path, StringComparer.Ordinal).ThenBy(piece => piece.Tensor.Offset).ThenBy(piece => piece.FirstRow)];
+        return [.. pieces.OrderBy(piece => piece.File.Path, StringComparer.Ordinal)
+            .ThenBy(piece => piece.Tensor.Offset).ThenBy(piece => piece.FirstRow)];
     }
 
     private static void Read(Piece piece, Span<byte> destination, DType target)
@@ -90,7 +93,8 @@ internal static class WeightLoader
         piece.File.Read(piece.Tensor.Offset + (piece.FirstRow * piece.RowBytes), destination);
         if (!WeightValues.AreFinite(destination, piece.Tensor.Type, target))
             throw new ModelLoadException(piece.File.Path,
-                $"tensor '{piece.Part.Name}': found a value that is not finite as {target}, needed finite weights (a damaged file, or try another --dtype)");
+                $"tensor '{piece.Part.Name}': found a value that is not finite as {target}, needed finite weights "
+                + "(a damaged file, or try another --dtype)");
     }
 
     private static unsafe void Place(Piece piece, PinnedBuffer staging, DeviceBuffer arena, DType type, DeviceStream stream)
