@@ -1,0 +1,51 @@
+using NativeLM.Interop;
+
+namespace NativeLM.Tests.Kernel;
+
+/// <summary>An open device with one stream, and the buffers a test made on it.</summary>
+internal sealed unsafe class Rig : IDisposable
+{
+    private readonly List<IDisposable> _owned = [];
+
+    public Rig(string target, int threads = 2)
+    {
+        (Library, Isa isa) = Targets.Parse(target);
+        Device = Library.OpenDevice(new DeviceOptions { ThreadCount = threads, Isa = isa });
+        Stream = Device.CreateStream();
+    }
+
+    public NativeLibrary Library { get; }
+
+    public Device Device { get; }
+
+    public DeviceStream Stream { get; }
+
+    public Ops Ops => Stream.Ops;
+
+    public T Own<T>(T resource)
+        where T : IDisposable
+    {
+        _owned.Add(resource);
+        return resource;
+    }
+
+    public Tensor Tensor(DType type, int count) => new(this, type, count);
+
+    public Tensor Tensor(DType type, ReadOnlySpan<float> values) => new Tensor(this, type, values.Length).Write(values);
+
+    /// <summary>A device pointer to the values.</summary>
+    public int* Integers(params ReadOnlySpan<int> values) => (int*)new Tensor(this, DType.I32, values.Length).Write(values).Pointer;
+
+    public float* Floats(params ReadOnlySpan<float> values) => (float*)Tensor(DType.F32, values).Pointer;
+
+    /// <summary>Zero-filled memory without canaries.</summary>
+    public void* Memory(long bytes) => Own(Device.Allocate(Math.Max(bytes, 64))).Pointer;
+
+    public void Dispose()
+    {
+        foreach (IDisposable resource in _owned)
+            resource.Dispose();
+        Stream.Dispose();
+        Device.Dispose();
+    }
+}
