@@ -11,8 +11,8 @@ internal static class Numbers
     public static double Roundoff(DType type) => type switch
     {
         DType.F32 => Math.Pow(2, -24),
-        DType.BF16 => Math.Pow(2, -9),
-        _ => Math.Pow(2, -12),
+        DType.BF16 => Math.Pow(2, -8),
+        _ => Math.Pow(2, -11),
     };
 
     public static float Round(DType type, float value) => type switch
