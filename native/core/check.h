@@ -10,10 +10,10 @@ namespace nlm {
 constexpr uintptr_t buffer_alignment = 64;
 
 // The args block exists and has the size this library was compiled with.
-template <typename Args> void check_args(const Args* args) {
-    NLM_REQUIRE(args != nullptr, "args: expected a pointer, found null");
+template <typename Args> void check_args(const Args* args, const char* name = "args") {
+    NLM_REQUIRE(args != nullptr, "%s: expected a pointer, found null", name);
     NLM_REQUIRE(args->size == sizeof(Args),
-                "args.size: expected %zu bytes, found %u; caller and library were built from different headers", sizeof(Args),
+                "%s.size: expected %zu bytes, found %u; caller and library were built from different headers", name, sizeof(Args),
                 args->size);
 }
 

@@ -59,7 +59,7 @@ extern "C" int32_t nlm_device_open(const nlm_device_options* options, nlm_device
     return guard("nlm_device_open", [&] {
         NLM_REQUIRE(device != nullptr, "device: expected a pointer, found null");
         *device = nullptr;
-        check_args(options);
+        check_args(options, "options");
         NLM_REQUIRE(options->ordinal == 0, "ordinal: the cpu backend has device 0 only, found %d", options->ordinal);
         check_range(options->thread_count, 0, thread_count_limit, "thread_count");
         const nlm_isa isa = cpu::choose_isa(options->isa);
@@ -83,7 +83,7 @@ extern "C" int32_t nlm_device_close(nlm_device* device) {
 extern "C" int32_t nlm_device_get_info(nlm_device* device, nlm_device_info* info) {
     return guard("nlm_device_get_info", [&] {
         NLM_REQUIRE(device != nullptr, "device: expected a handle, found null");
-        check_args(info);
+        check_args(info, "info");
         *info = {};
         info->size = sizeof *info;
         info->backend = NLM_BACKEND_CPU;

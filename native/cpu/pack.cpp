@@ -84,9 +84,13 @@ template <typename Target> void pack_typed(ThreadPool& pool, const nlm_pack_weig
 } // namespace
 
 extern "C" int64_t nlm_packed_weight_bytes(int32_t type, int32_t n, int32_t k) {
-    if (!is_floating_type(type) || n < 1 || k < 1 || n > weight_dimension_limit || k > weight_dimension_limit) return -1;
-    int64_t bytes = 0;
-    if (__builtin_mul_overflow(block_count(n), block_elements(type, k) * type_bytes(type), &bytes)) return -1;
+    int64_t bytes = -1;
+    guard("nlm_packed_weight_bytes", [&] {
+        check_floating_type(type, "type");
+        check_range(n, 1, weight_dimension_limit, "n");
+        check_range(k, 1, weight_dimension_limit, "k");
+        bytes = checked_product(block_count(n), block_elements(type, k) * type_bytes(type), "n, k");
+    });
     return bytes;
 }
 

@@ -31,9 +31,9 @@ internal static unsafe class SamplerBatch
 
     public static SamplerAnswer Run(Rig rig, params SamplerRow[] rows)
     {
-        int vocabulary = rows[0].Logits.Length, stride = vocabulary + 3, words = (vocabulary + 31) / 32, n = rows.Length;
+        int vocabulary = rows[0].Logits.Length, topMax = Math.Min(TopMax, vocabulary), stride = vocabulary + 3, words = (vocabulary + 31) / 32, n = rows.Length;
         Tensor logits = rig.Tensor(DType.F32, n * stride), processed = rig.Tensor(DType.F32, n * vocabulary);
-        Tensor results = rig.Tensor(DType.I32, n * 4), topIds = rig.Tensor(DType.I32, n * TopMax), topValues = rig.Tensor(DType.F32, n * TopMax);
+        Tensor results = rig.Tensor(DType.I32, n * 4), topIds = rig.Tensor(DType.I32, n * topMax), topValues = rig.Tensor(DType.F32, n * topMax);
         float[] padded = [.. Enumerable.Repeat(float.NaN, n * stride)];
         SampleRow[] parameters = new SampleRow[n];
         uint[] allowed = new uint[n * words];
@@ -75,14 +75,14 @@ internal static unsafe class SamplerBatch
             CountRows = n,
             MaskRows = n,
             BiasTotal = bias.Count,
-            TopLogprobsMax = TopMax,
+            TopLogprobsMax = topMax,
         };
         args.WorkspaceBytes = rig.Library.SampleWorkspaceBytes(args);
         args.Workspace = rig.Memory(args.WorkspaceBytes);
         rig.Ops.Sample(args);
         Assert.Equal(padded, logits.Read());
         _ = results.Bits();
-        return new(new Span<SampleResult>(results.Pointer, n).ToArray(), processed.Read(), new Span<int>(topIds.Pointer, n * TopMax).ToArray(),
+        return new(new Span<SampleResult>(results.Pointer, n).ToArray(), processed.Read(), new Span<int>(topIds.Pointer, n * topMax).ToArray(),
             topValues.Read(), new Span<ushort>(counts, n * vocabulary).ToArray());
     }
 
