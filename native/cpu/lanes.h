@@ -243,11 +243,15 @@ NLM_INLINE Lanes mantissa_of(Lanes x, Lanes& exponent) {
 
 #else
 
+// The compiler's own vectors, four SSE registers each: arrays would be unrolled lane by lane, at a cost in speed and compile time.
+typedef float LaneVector __attribute__((vector_size(64)));
+typedef int32_t LaneIntegers __attribute__((vector_size(64)));
+typedef uint32_t LaneBits __attribute__((vector_size(64)));
 struct Lanes {
-    float v[16];
+    LaneVector v;
 };
 struct LaneMask {
-    bool v[16];
+    LaneIntegers v; // -1 or 0
 };
 
 template <typename Function> NLM_INLINE Lanes each_lane(const Function& function) {
@@ -256,63 +260,59 @@ template <typename Function> NLM_INLINE Lanes each_lane(const Function& function
     return result;
 }
 NLM_INLINE Lanes set(float value) {
-    return each_lane([&](int) { return value; });
+    return {value - LaneVector{}}; // keeps -0
 }
 template <typename T> NLM_INLINE Lanes load(const T* p) {
     return each_lane([&](int i) { return to_float(p[i]); });
 }
+NLM_INLINE Lanes load(const float* p) {
+    Lanes x;
+    std::memcpy(&x, p, sizeof x);
+    return x;
+}
+NLM_INLINE void store(float* p, Lanes x) { std::memcpy(p, &x, sizeof x); }
 template <typename T> NLM_INLINE void store(T* p, Lanes x) {
     for (int i = 0; i < 16; i++) p[i] = from_float<T>(x.v[i]);
 }
 NLM_INLINE Lanes operator+(Lanes a, Lanes b) {
-    return each_lane([&](int i) { return a.v[i] + b.v[i]; });
+    return {a.v + b.v};
 }
 NLM_INLINE Lanes operator-(Lanes a, Lanes b) {
-    return each_lane([&](int i) { return a.v[i] - b.v[i]; });
+    return {a.v - b.v};
 }
 NLM_INLINE Lanes operator*(Lanes a, Lanes b) {
-    return each_lane([&](int i) { return a.v[i] * b.v[i]; });
+    return {a.v * b.v};
 }
 NLM_INLINE Lanes operator/(Lanes a, Lanes b) {
-    return each_lane([&](int i) { return a.v[i] / b.v[i]; });
+    return {a.v / b.v};
 }
 // Two roundings: without hardware support a true fused operation would be a library call per lane.
 NLM_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) {
-    return each_lane([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+    return {a.v * b.v + c.v};
 }
 NLM_INLINE Lanes max(Lanes a, Lanes b) {
-    return each_lane([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+    return {a.v > b.v ? a.v : b.v};
 }
 NLM_INLINE Lanes min(Lanes a, Lanes b) {
-    return each_lane([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+    return {a.v < b.v ? a.v : b.v};
 }
 // To nearest even for |x| < 2²²: the sum drops the fraction.
 NLM_INLINE Lanes round(Lanes x) {
-    return each_lane([&](int i) { return (x.v[i] + 12582912.0f) - 12582912.0f; });
+    return {(x.v + 12582912.0f) - 12582912.0f};
 }
 NLM_INLINE Lanes scale(Lanes x, Lanes n) {
-    // Only NaN fails the comparison; its conversion would be undefined and its product is NaN anyway.
-    return each_lane([&](int i) {
-        const int exponent = n.v[i] == n.v[i] ? static_cast<int>(n.v[i]) : 0;
-        return x.v[i] * float_of(static_cast<uint32_t>(exponent + 127) << 23);
-    });
+    const LaneBits exponent = (LaneBits)__builtin_convertvector(n.v, LaneIntegers); // anything for NaN: its product is NaN
+    return {x.v * (LaneVector)((exponent + 127u) << 23)};
 }
 NLM_INLINE LaneMask lanes_between(int begin, int end) {
-    LaneMask mask;
-    for (int i = 0; i < 16; i++) mask.v[i] = i >= begin && i < end;
-    return mask;
+    const LaneIntegers index{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return {(index >= begin) & (index < end)};
 }
-NLM_INLINE LaneMask less(Lanes a, Lanes b) {
-    LaneMask mask;
-    for (int i = 0; i < 16; i++) mask.v[i] = a.v[i] < b.v[i];
-    return mask;
-}
-NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) {
-    return each_lane([&](int i) { return mask.v[i] ? yes.v[i] : no.v[i]; });
-}
+NLM_INLINE LaneMask less(Lanes a, Lanes b) { return {a.v < b.v}; }
+NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) { return {mask.v ? yes.v : no.v}; }
 NLM_INLINE LaneMask mask_of_bits(uint32_t bits) {
     LaneMask mask;
-    for (int i = 0; i < 16; i++) mask.v[i] = bits >> i & 1;
+    for (int i = 0; i < 16; i++) mask.v[i] = -static_cast<int32_t>(bits >> i & 1);
     return mask;
 }
 NLM_INLINE Lanes load_counts(const uint16_t* p) {
