@@ -8,12 +8,13 @@ namespace nlm::cpu::NLM_FAMILY {
 
 // ---- products of rows with panels: acc[row][lane] += a[row][k] · b[k][lane] ----
 
+// What fits into the registers of the family: rows · vectors sums beside one row of panels.
 #if defined(__AVX512F__)
-constexpr int VectorsAtOnce = 4;
-constexpr int RowsAtOnce = 6;
+constexpr int RowsAtOnce = 6, VectorsAtOnce = 4;
+#elif defined(__AVX2__)
+constexpr int RowsAtOnce = 6, VectorsAtOnce = 1;
 #else
-constexpr int VectorsAtOnce = 1;
-constexpr int RowsAtOnce = 6;
+constexpr int RowsAtOnce = 2, VectorsAtOnce = 1;
 #endif
 
 // Sixteen elements of a panel row, or eight from each of two panels of 8 tokens.
@@ -171,6 +172,7 @@ public:
         count_ = static_cast<int>(packed - first_ < QueryTile ? packed - first_ : QueryTile);
         head_dim_ = static_cast<int>(layout_.head_dim);
         columns_ = static_cast<int>(layout_.v_columns);
+        for (int row = 0; row < count_; row++) positions_[row] = first_position(sequence) + (first_ + row) / plan.group;
         key_begin_ = first_key(args_, position(0));
         key_end_ = position(count_ - 1) + 1;
         constexpr float Log2E = 1.44269504088896341f;
@@ -222,7 +224,7 @@ public:
     }
 
 private:
-    int64_t position(int row) const { return first_position(sequence_) + (first_ + row) / plan_.group; }
+    int64_t position(int row) const { return positions_[row]; }
     int64_t query_head(int row) const { return kv_head_ * plan_.group + (first_ + row) % plan_.group; }
     float* output(int row) { return outputs_[0] + row * columns_; }
     float* merged_output(int row) { return outputs_[1] + row * columns_; }
@@ -289,25 +291,34 @@ private:
         }
     }
 
+    // Asks for the next tile while this one is in work: panels are short runs in scattered blocks, which no hardware
+    // prefetcher follows.
+    void prefetch(int64_t tile) const {
+        if (tile >= key_end_) return;
+        KeyTilePointers pointers;
+        locate(tile, pointers);
+        const int64_t k_bytes = Panel * head_dim_ * layout_.element_bytes, v_bytes = Panel * columns_ * layout_.element_bytes;
+        for (int panel = 0; panel < KeyTile / Panel; panel++) {
+            const char* k = Halves ? (panel % 2 ? pointers.k_high : pointers.k_low)[panel / 2] : pointers.k_low[panel];
+            for (int64_t line = 0; line < k_bytes; line += 64) __builtin_prefetch(k + line);
+            for (int64_t line = 0; line < v_bytes; line += 64) __builtin_prefetch(pointers.v[panel] + line);
+        }
+    }
+
     void run_tile(int64_t tile) {
         KeyTilePointers pointers;
         locate(tile, pointers);
+        prefetch(tile + KeyTile);
         int row = 0;
         for (; row + RowsAtOnce <= count_; row += RowsAtOnce) run_rows<RowsAtOnce>(tile, pointers, row);
-        switch (count_ - row) {
-        case 5:
-            return run_rows<5>(tile, pointers, row);
-        case 4:
-            return run_rows<4>(tile, pointers, row);
-        case 3:
-            return run_rows<3>(tile, pointers, row);
-        case 2:
-            return run_rows<2>(tile, pointers, row);
-        case 1:
-            return run_rows<1>(tile, pointers, row);
-        default:
-            return;
+        if (row < count_) run_last_rows<RowsAtOnce - 1>(tile, pointers, row);
+    }
+
+    template <int Rows> void run_last_rows(int64_t tile, const KeyTilePointers& pointers, int row) {
+        if constexpr (Rows > 1) {
+            if (count_ - row < Rows) return run_last_rows<Rows - 1>(tile, pointers, row);
         }
+        run_rows<Rows>(tile, pointers, row);
     }
 
     template <int Rows> void run_rows(int64_t tile, const KeyTilePointers& pointers, int row) {
@@ -332,7 +343,8 @@ private:
         for (int r = 0; r < Rows;) {
             int next = r + 1;
             while (next < Rows && low[next] == low[r] && high[next] == high[r]) next++;
-            if (low[r] < high[r]) multiply_values_of(next - r, pointers, row + r, low[r], high[r], rescale + r, probabilities[r]);
+            if (low[r] < high[r])
+                multiply_values_of<Rows>(next - r, pointers, row + r, low[r], high[r], rescale + r, probabilities[r]);
             r = next;
         }
     }
@@ -394,22 +406,12 @@ private:
         return (load(Index) + set(static_cast<float>(key - position(row)))) * set(slope);
     }
 
-    void multiply_values_of(int rows, const KeyTilePointers& pointers, int row, int low, int high, const float* rescale,
-                            const Element* probabilities) {
-        switch (rows) {
-        case 6:
-            return multiply_values<6>(pointers, row, low, high, rescale, probabilities);
-        case 5:
-            return multiply_values<5>(pointers, row, low, high, rescale, probabilities);
-        case 4:
-            return multiply_values<4>(pointers, row, low, high, rescale, probabilities);
-        case 3:
-            return multiply_values<3>(pointers, row, low, high, rescale, probabilities);
-        case 2:
-            return multiply_values<2>(pointers, row, low, high, rescale, probabilities);
-        default:
-            return multiply_values<1>(pointers, row, low, high, rescale, probabilities);
+    template <int Rows> void multiply_values_of(int rows, const KeyTilePointers& pointers, int row, int low, int high,
+                                                const float* rescale, const Element* probabilities) {
+        if constexpr (Rows > 1) {
+            if (rows < Rows) return multiply_values_of<Rows - 1>(rows, pointers, row, low, high, rescale, probabilities);
         }
+        multiply_values<Rows>(pointers, row, low, high, rescale, probabilities);
     }
 
     template <int Rows>
@@ -508,6 +510,7 @@ private:
     int head_dim_, columns_;
     int64_t key_begin_, key_end_; // keys that any row sees
     float score_scale_, softcap_;
+    int64_t positions_[QueryTile];
     RowState state_[QueryTile], merged_[QueryTile];
     alignas(64) Lanes sums_[QueryTile];
     alignas(64) Element query_[QueryTile * HeadDimLimit];
