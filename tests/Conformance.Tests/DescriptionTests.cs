@@ -28,7 +28,8 @@ public sealed class DescriptionTests(TestServer server) : IClassFixture<TestServ
         List<string> events = await server.StreamAsync("/v1/chat/completions", Chat + options + ",\"stream\":true}");
         foreach (string chunk in events.SkipLast(1))
             // The description leaves usage out of its nullable fields, the recorded traffic has it null in every chunk.
-            AssertFits(JsonDocument.Parse(chunk.Replace(",\"usage\":null", "", StringComparison.Ordinal)).RootElement, "CreateChatCompletionStreamResponse");
+            AssertFits(JsonDocument.Parse(chunk.Replace(",\"usage\":null", "", StringComparison.Ordinal)).RootElement,
+                "CreateChatCompletionStreamResponse");
     }
 
     [Theory]

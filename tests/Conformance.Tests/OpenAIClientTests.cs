@@ -22,7 +22,14 @@ public sealed class OpenAIClientTests : IAsyncLifetime
     [Fact]
     public async Task A_chat_completes()
     {
-        ChatCompletionOptions options = new() { MaxOutputTokenCount = 20, Temperature = 0.5f, TopP = 0.9f, EndUserId = "someone", FrequencyPenalty = 0.1f };
+        ChatCompletionOptions options = new()
+        {
+            MaxOutputTokenCount = 20,
+            Temperature = 0.5f,
+            TopP = 0.9f,
+            EndUserId = "someone",
+            FrequencyPenalty = 0.1f,
+        };
 #pragma warning disable OPENAI001 // The client marks the seed as experimental; the server has it.
         options.Seed = 7;
 #pragma warning restore OPENAI001
@@ -133,5 +140,9 @@ public sealed class OpenAIClientTests : IAsyncLifetime
 
     private ChatClient Chat() => new("test-model", new ApiKeyCredential(Key), Options());
 
-    private OpenAIClientOptions Options() => new() { Endpoint = new Uri(_server.Address, "/v1"), RetryPolicy = new System.ClientModel.Primitives.ClientRetryPolicy(0) };
+    private OpenAIClientOptions Options() => new()
+    {
+        Endpoint = new Uri(_server.Address, "/v1"),
+        RetryPolicy = new System.ClientModel.Primitives.ClientRetryPolicy(0),
+    };
 }

@@ -18,7 +18,8 @@ public sealed class RecordingTests(TestServer server) : IClassFixture<TestServer
         TheoryData<string> names = [];
         string? root = TestData.DataOrNull;
         foreach (string folder in (string[])["ChatTests", "ChatToolTests"])
-            foreach (string file in root is null ? [] : Directory.GetFiles(Path.Combine(root, "openai_recordings", folder), "*.json").Order(StringComparer.Ordinal).ToArray())
+            foreach (string file in root is null ? [] : Directory.GetFiles(Path.Combine(root, "openai_recordings", folder), "*.json")
+                .Order(StringComparer.Ordinal).ToArray())
                 names.Add($"openai_recordings/{folder}/{Path.GetFileName(file)}");
         if (names.Count == 0)
             names.Add("openai_recordings/ChatTests");
@@ -32,7 +33,8 @@ public sealed class RecordingTests(TestServer server) : IClassFixture<TestServer
         string path = TestData.Require(recording);
         JsonNode document = JsonNode.Parse(await File.ReadAllTextAsync(path))!;
         foreach (JsonNode? entry in document["Entries"]!.AsArray())
-            if (entry!["RequestMethod"]!.GetValue<string>() == "POST" && entry["RequestUri"]!.GetValue<string>().EndsWith("/v1/chat/completions", StringComparison.Ordinal))
+            if (entry!["RequestMethod"]!.GetValue<string>() == "POST" && entry["RequestUri"]!.GetValue<string>()
+                .EndsWith("/v1/chat/completions", StringComparison.Ordinal))
                 await CompareAsync(entry);
     }
 
@@ -44,7 +46,8 @@ public sealed class RecordingTests(TestServer server) : IClassFixture<TestServer
         request.Remove("max_completion_tokens");
         using HttpResponseMessage response = await server.PostAsync("/v1/chat/completions", request.ToJsonString());
         string text = await response.Content.ReadAsStringAsync();
-        if (request.ContainsKey("tools") || request.ContainsKey("functions") || request["response_format"]?["type"]?.GetValue<string>() is "json_object" or "json_schema")
+        if (request.ContainsKey("tools") || request.ContainsKey("functions")
+            || request["response_format"]?["type"]?.GetValue<string>() is "json_object" or "json_schema")
         {
             // Read and understood, and refused by name until it is supported.
             Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
@@ -72,7 +75,8 @@ public sealed class RecordingTests(TestServer server) : IClassFixture<TestServer
         Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
 
         static JsonElement[] Chunks(string stream) => [.. stream.Split("\n\n", StringSplitOptions.RemoveEmptyEntries)
-            .Where(static e => e.StartsWith("data: {", StringComparison.Ordinal)).Select(static e => JsonDocument.Parse(e["data: ".Length..]).RootElement)];
+            .Where(static e => e.StartsWith("data: {", StringComparison.Ordinal))
+            .Select(static e => JsonDocument.Parse(e["data: ".Length..]).RootElement)];
     }
 
     /// <summary>Every recorded field is in our answer with the same kind of value.</summary>

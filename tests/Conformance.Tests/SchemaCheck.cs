@@ -18,7 +18,8 @@ internal sealed class SchemaCheck(JsonElement components)
         if (value.ValueKind == JsonValueKind.Null && schema.TryGetProperty("nullable", out JsonElement nullable) && nullable.GetBoolean())
             return null;
         foreach (string any in (string[])["anyOf", "oneOf"])
-            if (schema.TryGetProperty(any, out JsonElement options) && !options.EnumerateArray().Any(option => Check(value, option, path, depth + 1) is null))
+            if (schema.TryGetProperty(any, out JsonElement options) && !options.EnumerateArray()
+                .Any(option => Check(value, option, path, depth + 1) is null))
                 return $"{path}: fits none of {any} ({options.EnumerateArray().Select(option => Check(value, option, path, depth + 1)).First()})";
         if (schema.TryGetProperty("allOf", out JsonElement all))
             foreach (JsonElement part in all.EnumerateArray())
@@ -41,7 +42,8 @@ internal sealed class SchemaCheck(JsonElement components)
                     return $"{path}: {name} is missing";
         if (schema.TryGetProperty("properties", out JsonElement properties))
             foreach (JsonProperty property in properties.EnumerateObject())
-                if (value.TryGetProperty(property.Name, out JsonElement field) && Check(field, property.Value, $"{path}.{property.Name}", depth + 1) is string wrong)
+                if (value.TryGetProperty(property.Name, out JsonElement field)
+                    && Check(field, property.Value, $"{path}.{property.Name}", depth + 1) is string wrong)
                     return wrong;
         return null;
     }

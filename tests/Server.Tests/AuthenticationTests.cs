@@ -79,7 +79,8 @@ public sealed class AuthenticationTests : IAsyncLifetime
     public async Task A_key_of_20_kilobytes_is_refused()
     {
         using RawConnection connection = new(_server.Address);
-        string answer = await Task.Run(() => connection.Exchange($"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {new string('k', 20 << 10)}\r\n\r\n"));
+        string answer = await Task.Run(() =>
+            connection.Exchange($"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {new string('k', 20 << 10)}\r\n\r\n"));
         Assert.True(RawConnection.Status(answer) is 401 or 431, answer);
     }
 
@@ -98,7 +99,8 @@ public sealed class AuthenticationTests : IAsyncLifetime
     public async Task A_refused_body_is_not_read()
     {
         using RawConnection connection = new(_server.Address);
-        string answer = await Task.Run(() => connection.Exchange("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"));
+        string answer = await Task.Run(() =>
+            connection.Exchange("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"));
         Assert.Equal(401, RawConnection.Status(answer));
     }
 

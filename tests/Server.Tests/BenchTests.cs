@@ -24,7 +24,8 @@ public sealed class BenchTests(TestServer server) : IClassFixture<TestServer>
     [Theory]
     [InlineData("a.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.6805900,396,109\n")]
     [InlineData("b.csv", "timestamp_ms,prompt_tokens,output_tokens\n6000,374,44\n10000,396,109\n")]
-    [InlineData("c.jsonl", "{\"timestamp\": 0, \"input_length\": 374, \"output_length\": 44, \"hash_ids\": [1]}\n{\"timestamp\": 4000, \"input_length\": 396, \"output_length\": 109}\n")]
+    [InlineData("c.jsonl",
+        "{\"timestamp\": 0, \"input_length\": 374, \"output_length\": 44, \"hash_ids\": [1]}\n{\"timestamp\": 4000, \"input_length\": 396, \"output_length\": 109}\n")]
     public void Published_trace_formats_are_read(string name, string text)
     {
         string path = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}-{name}");
@@ -78,7 +79,8 @@ public sealed class BenchTests(TestServer server) : IClassFixture<TestServer>
     [Fact]
     public async Task An_open_loop_sends_on_time()
     {
-        LoadResult result = await RunAsync(static (client, plan) => LoadRun.OpenAsync(client, LoadPlan.WithPoissonArrivals(plan, 200, 5), null, CancellationToken.None));
+        LoadResult result = await RunAsync(static (client, plan) =>
+            LoadRun.OpenAsync(client, LoadPlan.WithPoissonArrivals(plan, 200, 5), null, CancellationToken.None));
         Assert.All(result.Records, static r => Assert.Null(r.Error));
         Assert.True(result.Records[^1].Sent > 0.05);
         await server.AssertUnharmedAsync();

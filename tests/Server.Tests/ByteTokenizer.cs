@@ -47,7 +47,14 @@ internal sealed class ByteTokenizer
             ["pre_tokenizer"] = byteLevel(),
             ["post_processor"] = null,
             ["decoder"] = byteLevel(),
-            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray(), ["byte_fallback"] = false, ["unk_token"] = null },
+            ["model"] = new JsonObject
+            {
+                ["type"] = "BPE",
+                ["vocab"] = vocabulary,
+                ["merges"] = new JsonArray(),
+                ["byte_fallback"] = false,
+                ["unk_token"] = null,
+            },
         };
         Tokenizer = ModelTokenizer.Parse(file.ToJsonString());
     }

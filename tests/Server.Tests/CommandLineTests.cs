@@ -48,7 +48,8 @@ public sealed class CommandLineTests
         string error = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();
         Assert.Equal(1, process.ExitCode);
-        Assert.Contains($"127.0.0.1:{port} is in use", Assert.Single(error.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+        Assert.Contains($"127.0.0.1:{port} is in use", Assert.Single(error.Split('\n', StringSplitOptions.RemoveEmptyEntries)),
+            StringComparison.Ordinal);
         Assert.True(Stopwatch.GetElapsedTime(start).TotalSeconds < 5);
     }
 

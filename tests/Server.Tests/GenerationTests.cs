@@ -65,7 +65,8 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
         Assert.Equal("length", last.GetProperty("finish_reason").GetString());
         Assert.Single(chunks, static c => c.GetProperty("choices")[0].GetProperty("finish_reason").ValueKind == JsonValueKind.String);
         Assert.All(chunks, static c => Assert.False(c.TryGetProperty("usage", out _)));
-        string text = string.Concat(chunks.Skip(1).SkipLast(1).Select(static c => c.GetProperty("choices")[0].GetProperty("delta").GetProperty("content").GetString()));
+        string text = string.Concat(chunks.Skip(1).SkipLast(1)
+            .Select(static c => c.GetProperty("choices")[0].GetProperty("delta").GetProperty("content").GetString()));
         Assert.Equal(plain.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString(), text);
     }
 
@@ -188,7 +189,8 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
         List<string> events = await server.StreamAsync("/v1/chat/completions", Chat + ",\"logprobs\":true,\"stream\":true}");
         int count = 0;
         foreach (string @event in events.SkipLast(1))
-            if (JsonDocument.Parse(@event).RootElement.GetProperty("choices")[0].GetProperty("logprobs") is { ValueKind: JsonValueKind.Object } logprobs)
+            if (JsonDocument.Parse(@event)
+                .RootElement.GetProperty("choices")[0].GetProperty("logprobs") is { ValueKind: JsonValueKind.Object } logprobs)
                 count += logprobs.GetProperty("content").GetArrayLength();
         Assert.Equal(30, count);
     }

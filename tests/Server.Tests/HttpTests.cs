@@ -87,7 +87,8 @@ public sealed class HttpTests(TestServer server) : IClassFixture<TestServer>
     [Fact]
     public async Task Many_tiny_chunks_are_read_quickly()
     {
-        StringBuilder request = new("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+        StringBuilder request =
+            new("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
         string body = Body + new string(' ', 300_000);
         foreach (char c in body)
             request.Append("1\r\n").Append(c).Append("\r\n");
@@ -235,7 +236,8 @@ public sealed class HttpTests(TestServer server) : IClassFixture<TestServer>
     [InlineData(false)]
     public async Task A_body_above_the_limit_is_413(bool chunked)
     {
-        await using TestServer small = await TestServer.CreateAsync(new ServerOptions { Port = 0, Limits = new RequestLimits { BodyBytesMax = 1000 } });
+        await using TestServer small =
+            await TestServer.CreateAsync(new ServerOptions { Port = 0, Limits = new RequestLimits { BodyBytesMax = 1000 } });
         using RawConnection connection = new(small.Address);
         string framing = chunked ? "Transfer-Encoding: chunked\r\n\r\n7d0\r\n" : "Content-Length: 2000\r\n\r\n";
         string answer = connection.Exchange($"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}{new string(' ', 2000)}\r\n0\r\n\r\n");
@@ -269,7 +271,8 @@ public sealed class HttpTests(TestServer server) : IClassFixture<TestServer>
         Assert.Equal(0, load.GetProperty("server_load").GetInt64());
         string metrics = await server.Http.GetStringAsync("/metrics");
         Assert.Contains("# TYPE vllm:num_requests_running gauge", metrics, StringComparison.Ordinal);
-        Assert.Contains("vllm:time_to_first_token_seconds_bucket{model_name=\"test-model\",engine=\"0\",le=\"+Inf\"}", metrics, StringComparison.Ordinal);
+        Assert.Contains("vllm:time_to_first_token_seconds_bucket{model_name=\"test-model\",engine=\"0\",le=\"+Inf\"}", metrics,
+            StringComparison.Ordinal);
         Assert.DoesNotContain("NaN", metrics, StringComparison.Ordinal);
     }
 }

@@ -82,7 +82,8 @@ public sealed class LoadTests
     public async Task A_full_queue_is_429_with_a_time_to_come_back()
     {
         await using TestServer server = await TestServer.CreateAsync(
-            new ServerOptions { Port = 0 }, static info => info with { MaxSequences = 2 }, new EngineOptions { ModelPath = "none", MaxQueuedRequests = 2 });
+            new ServerOptions { Port = 0 }, static info => info with { MaxSequences = 2 },
+                new EngineOptions { ModelPath = "none", MaxQueuedRequests = 2 });
         server.Executor.StepTime = TimeSpan.FromMilliseconds(5);
         HttpResponseMessage[] answers = await Task.WhenAll(Enumerable.Range(0, 40).Select(_ => server.PostAsync("/v1/completions", """{"prompt":"crowd","max_tokens":20}""")));
         Assert.Contains(answers, static a => a.StatusCode == HttpStatusCode.OK);
@@ -115,7 +116,8 @@ public sealed class LoadTests
     [Fact]
     public async Task Silence_is_filled_with_comments()
     {
-        await using TestServer server = await TestServer.CreateAsync(new ServerOptions { Port = 0, KeepAliveInterval = TimeSpan.FromMilliseconds(50) });
+        await using TestServer server =
+            await TestServer.CreateAsync(new ServerOptions { Port = 0, KeepAliveInterval = TimeSpan.FromMilliseconds(50) });
         server.Executor.StepTime = TimeSpan.FromMilliseconds(200);
         using HttpResponseMessage response = await server.PostAsync("/v1/completions", """{"prompt":"quiet","max_tokens":3,"stream":true}""");
         string text = await response.Content.ReadAsStringAsync();

@@ -194,7 +194,8 @@ public sealed class ParameterTests(TestServer server) : IClassFixture<TestServer
         string stops = $"[{string.Join(',', Enumerable.Range(0, 10_000).Select(i => $"\"s{i}\""))}]";
         string biases = $"{{{string.Join(',', Enumerable.Range(0, 200_000).Select(i => $"\"{i}\":1"))}}}";
         string longStop = $"\"{new string('s', 1 << 20)}\"";
-        foreach ((string field, string value) in ((string, string)[])[("stop", stops), ("logit_bias", biases), ("stop", longStop), ("user", longStop), ("suffix", longStop)])
+        foreach ((string field, string value) in ((string, string)[])[("stop", stops), ("logit_bias", biases), ("stop", longStop),
+            ("user", longStop), ("suffix", longStop)])
         {
             using HttpResponseMessage response = await server.PostAsync("/v1/completions", $$"""{"prompt":"a","{{field}}":{{value}}}""");
             Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);

@@ -65,7 +65,8 @@ internal sealed class RawConnection : IDisposable
     public void Dispose() => _socket.Dispose();
 
     /// <summary>The status code of an answer, or 0 if the server closed without one.</summary>
-    public static int Status(string answer) => answer.StartsWith("HTTP/1.1 ", StringComparison.Ordinal) ? int.Parse(answer.AsSpan(9, 3), System.Globalization.CultureInfo.InvariantCulture) : 0;
+    public static int Status(string answer) => answer.StartsWith("HTTP/1.1 ", StringComparison.Ordinal)
+        ? int.Parse(answer.AsSpan(9, 3), System.Globalization.CultureInfo.InvariantCulture) : 0;
 
     private static bool IsComplete(StringBuilder answer)
     {

@@ -73,7 +73,8 @@ internal sealed class ScriptedExecutor(ByteTokenizer bytes) : IStepExecutor
     }
 
     private static TokenLogprob[] Alternatives(int token, int count) =>
-        [.. Enumerable.Range(0, count).Select(i => new TokenLogprob(i == 0 ? token : ByteTokenizer.FirstByte + i, i == 3 ? float.NegativeInfinity : -0.25f - i))];
+        [.. Enumerable.Range(0, count).Select(i => new TokenLogprob(i == 0 ? token : ByteTokenizer.FirstByte + i, i == 3 ? float.NegativeInfinity
+            : -0.25f - i))];
 
     private static PromptLogprob[] PromptLogprobs(in ScheduledSequence scheduled, int alternatives)
     {
@@ -81,6 +82,7 @@ internal sealed class ScriptedExecutor(ByteTokenizer bytes) : IStepExecutor
         int first = scheduled.Start + 1;
         int end = Math.Min(first + scheduled.Count, scheduled.Sequence.PromptCount);
         Sequence sequence = scheduled.Sequence;
-        return [.. Enumerable.Range(first, Math.Max(0, end - first)).Select(p => new PromptLogprob(sequence.Tokens[p], -1.5f, 2, Alternatives(sequence.Tokens[p], alternatives)))];
+        return [.. Enumerable.Range(first, Math.Max(0, end - first))
+            .Select(p => new PromptLogprob(sequence.Tokens[p], -1.5f, 2, Alternatives(sequence.Tokens[p], alternatives)))];
     }
 }

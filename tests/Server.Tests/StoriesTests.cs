@@ -52,7 +52,8 @@ public sealed class StoriesTests
 
     private static string Golden(JsonElement golden)
     {
-        JsonElement cases = golden.ValueKind == JsonValueKind.Array ? golden : golden.EnumerateObject().First(static p => p.Value.ValueKind == JsonValueKind.Array).Value;
+        JsonElement cases = golden.ValueKind == JsonValueKind.Array ? golden
+            : golden.EnumerateObject().First(static p => p.Value.ValueKind == JsonValueKind.Array).Value;
         return cases[0].GetProperty("text").GetString()!;
     }
 

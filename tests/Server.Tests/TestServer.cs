@@ -28,7 +28,8 @@ public sealed class TestServer : IAsyncLifetime
     public ValueTask InitializeAsync() => StartAsync(new ServerOptions { Port = 0, ServedModelNames = ["test-model", "alias"] });
 
     /// <summary>A server of its own for one test.</summary>
-    internal static async Task<TestServer> CreateAsync(ServerOptions options, Func<EngineInfo, EngineInfo>? change = null, EngineOptions? engine = null)
+    internal static async Task<TestServer> CreateAsync(ServerOptions options, Func<EngineInfo, EngineInfo>? change = null,
+        EngineOptions? engine = null)
     {
         TestServer server = new();
         await server.StartAsync(options, change, engine);
@@ -65,7 +66,8 @@ public sealed class TestServer : IAsyncLifetime
         Assert.True(response.StatusCode == HttpStatusCode.OK, $"{response.StatusCode}: {text}");
         Assert.Equal("text/event-stream; charset=utf-8", response.Content.Headers.ContentType!.ToString());
         Assert.DoesNotContain('\r', text);
-        return [.. text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Where(static e => e.StartsWith("data: ", StringComparison.Ordinal)).Select(static e => e["data: ".Length..])];
+        return [.. text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Where(static e => e.StartsWith("data: ", StringComparison.Ordinal))
+            .Select(static e => e["data: ".Length..])];
     }
 
     /// <summary>The error object, complete and with this code and parameter.</summary>
@@ -103,7 +105,8 @@ public sealed class TestServer : IAsyncLifetime
             Dictionary<string, double> gauges = await GaugesAsync();
             if (gauges["vllm:num_requests_running"] == 0 && gauges["vllm:num_requests_waiting"] == 0 && gauges["nativelm:kv_blocks_used"] == 0)
                 return;
-            Assert.True(tries < 200, $"running {gauges["vllm:num_requests_running"]}, waiting {gauges["vllm:num_requests_waiting"]}, blocks {gauges["nativelm:kv_blocks_used"]}");
+            Assert.True(tries < 200,
+                $"running {gauges["vllm:num_requests_running"]}, waiting {gauges["vllm:num_requests_waiting"]}, blocks {gauges["nativelm:kv_blocks_used"]}");
             await Task.Delay(10);
         }
     }

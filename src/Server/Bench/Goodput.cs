@@ -12,7 +12,8 @@ internal sealed record Goodput(double? FirstTokenMs, double? TimePerTokenMs, dou
         foreach (string demand in demands)
         {
             string[] parts = demand.Split(':');
-            if (parts.Length != 2 || !double.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out double milliseconds) || milliseconds <= 0)
+            if (parts.Length != 2 || !double.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out double milliseconds)
+                || milliseconds <= 0)
                 throw new ArgumentException($"--goodput: found '{demand}', needed ttft:MS, tpot:MS or e2el:MS");
             goodput = parts[0] switch
             {

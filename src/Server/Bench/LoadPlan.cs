@@ -30,7 +30,8 @@ internal static class LoadPlan
     }
 
     /// <summary>Cuts a trace to what a model can hold and plays it faster or slower.</summary>
-    public static List<PlannedRequest> Fit(IEnumerable<PlannedRequest> trace, int count, double lengthScale, double timeScale, int inputMax, int outputMax) =>
+    public static List<PlannedRequest> Fit(IEnumerable<PlannedRequest> trace, int count, double lengthScale, double timeScale, int inputMax,
+        int outputMax) =>
         [.. trace.Take(count).Select(r => r with
         {
             Arrival = r.Arrival * timeScale,

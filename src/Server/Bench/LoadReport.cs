@@ -65,7 +65,8 @@ internal sealed record LoadReport
             ItlMs = gaps,
             E2eMs = Summary.Of(good.Select(static r => Milliseconds(r.Total))),
             LongestGapMs = gaps?.Max ?? 0,
-            Errors = result.Records.Where(static r => r.Error is not null).GroupBy(static r => r.Error!).ToDictionary(static g => g.Key, static g => g.Count()),
+            Errors = result.Records.Where(static r => r.Error is not null).GroupBy(static r => r.Error!)
+                .ToDictionary(static g => g.Key, static g => g.Count()),
         };
     }
 

@@ -6,7 +6,8 @@ namespace NativeLM.Server.Bench;
 internal static class LoadRun
 {
     /// <summary>Open loop: each request is sent at its time, whether earlier ones have finished or not.</summary>
-    public static async Task<LoadResult> OpenAsync(LoadClient client, IReadOnlyList<PlannedRequest> plan, Action<RequestRecord>? finished, CancellationToken cancellation)
+    public static async Task<LoadResult> OpenAsync(LoadClient client, IReadOnlyList<PlannedRequest> plan, Action<RequestRecord>? finished,
+        CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
         Task<RequestRecord>[] tasks = new Task<RequestRecord>[plan.Count];

@@ -11,7 +11,8 @@ internal static class TraceFile
 {
     private const int RowsMax = 10_000_000;
     private static readonly string[] TimeNames = ["TIMESTAMP", "timestamp", "timestamp_ms", "arrival", "arrived_at"];
-    private static readonly string[] InputNames = ["ContextTokens", "input_length", "prompt_tokens", "num_prefill_tokens", "prompt_tokens_instruction_plus_input"];
+    private static readonly string[] InputNames = ["ContextTokens", "input_length", "prompt_tokens", "num_prefill_tokens",
+        "prompt_tokens_instruction_plus_input"];
     private static readonly string[] OutputNames = ["GeneratedTokens", "output_length", "output_tokens", "num_decode_tokens"];
 
     public static List<PlannedRequest> Read(string path) =>
@@ -40,7 +41,8 @@ internal static class TraceFile
         int Column(string[] names)
         {
             int column = Array.FindIndex(header, name => names.Contains(name, StringComparer.Ordinal));
-            return column >= 0 ? column : throw new InvalidDataException($"{path}: found columns {string.Join(", ", header)}, needed one of {string.Join(", ", names)}");
+            return column >= 0 ? column
+                : throw new InvalidDataException($"{path}: found columns {string.Join(", ", header)}, needed one of {string.Join(", ", names)}");
         }
 
         int Length(string cell) => int.TryParse(cell, NumberStyles.None, CultureInfo.InvariantCulture, out int length)

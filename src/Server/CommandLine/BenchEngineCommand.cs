@@ -11,11 +11,11 @@ internal sealed class BenchEngineCommand
 {
     private readonly EngineFlags _engine;
     private readonly bool _isLatency;
-    private readonly Option<int> _input = new("--input-len") { Description = "Prompt tokens.", DefaultValueFactory = static _ => 128 };
-    private readonly Option<int> _output = new("--output-len") { Description = "Output tokens (EOS is ignored).", DefaultValueFactory = static _ => 64 };
+    private readonly Option<int> _input = Flag.With("--input-len", "Prompt tokens.", 128);
+    private readonly Option<int> _output = Flag.With("--output-len", "Output tokens (EOS is ignored).", 64);
     private readonly Option<int> _count;
-    private readonly Option<int> _iterations = new("--num-iters") { Description = "Measured repetitions.", DefaultValueFactory = static _ => 5 };
-    private readonly Option<int> _warmups = new("--num-iters-warmup") { Description = "Repetitions before measuring.", DefaultValueFactory = static _ => 1 };
+    private readonly Option<int> _iterations = Flag.With("--num-iters", "Measured repetitions.", 5);
+    private readonly Option<int> _warmups = Flag.With("--num-iters-warmup", "Repetitions before measuring.", 1);
     private readonly Option<string?> _json = new("--json") { Description = "Write every figure to this file.", HelpName = "FILE" };
 
     private BenchEngineCommand(Command command, bool isLatency)
@@ -71,18 +71,21 @@ internal sealed class BenchEngineCommand
         }
         LoadReport report = LoadReport.From($"{engine.Info.ModelName} in process", new LoadResult(records, seconds), null);
         BenchOutput.Print([report]);
-        BenchOutput.WriteJson(parsed.GetValue(_json), new BenchReport(_isLatency ? "latency" : "throughput", Settings(parsed, engine.Info), [report]));
+        BenchOutput.WriteJson(parsed.GetValue(_json), new BenchReport(_isLatency ? "latency" : "throughput", Settings(parsed, engine.Info),
+            [report]));
         return report.Completed == 0 ? CommandLineApp.Failure : CommandLineApp.Success;
     }
 
-    private static async Task<LoadResult> RunOnceAsync(LlmEngine engine, IReadOnlyList<PlannedRequest> plan, Action advance, CancellationToken cancellation)
+    private static async Task<LoadResult> RunOnceAsync(LlmEngine engine, IReadOnlyList<PlannedRequest> plan, Action advance,
+        CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
         RequestRecord[] records = await Task.WhenAll(plan.Select(request => SendAsync(engine, request, start, advance, cancellation)));
         return new LoadResult(records, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
-    private static async Task<RequestRecord> SendAsync(LlmEngine engine, PlannedRequest planned, long runStart, Action advance, CancellationToken cancellation)
+    private static async Task<RequestRecord> SendAsync(LlmEngine engine, PlannedRequest planned, long runStart, Action advance,
+        CancellationToken cancellation)
     {
         long start = Stopwatch.GetTimestamp();
         RequestRecord record = new() { Sent = Stopwatch.GetElapsedTime(runStart, start).TotalSeconds, InputCount = planned.InputLength };

@@ -28,15 +28,18 @@ internal static class BenchOutput
         AnsiConsole.WriteLine();
         AnsiConsole.WriteLine($"{report.Target}{run}");
         AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"  {report.Completed} completed, {report.Failed} failed in {report.DurationSeconds:0.00} s; {report.InputTokens} tokens in, {report.OutputTokens} out"));
+            $"  {report.Completed} completed, {report.Failed} failed in {report.DurationSeconds:0.00} s; "
+            + $"{report.InputTokens} tokens in, {report.OutputTokens} out"));
         foreach ((string error, int count) in report.Errors)
             AnsiConsole.WriteLine($"  {count} x {error}");
         AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"  {report.RequestsPerSecond:0.00} requests/s, {report.OutputTokensPerSecond:0.0} output tokens/s, {report.TotalTokensPerSecond:0.0} tokens/s"));
+            $"  {report.RequestsPerSecond:0.00} requests/s, {report.OutputTokensPerSecond:0.0} output tokens/s, "
+            + $"{report.TotalTokensPerSecond:0.0} tokens/s"));
         if (report.GoodRequestsPerSecond is double good)
             AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  goodput {good:0.00} requests/s"));
         Table table = new Table().Border(TableBorder.Simple).AddColumns("ms", "mean", "p50", "p90", "p99", "max");
-        foreach ((string name, Summary? summary) in ((string, Summary?)[])[("TTFT", report.TtftMs), ("TPOT", report.TpotMs), ("ITL", report.ItlMs), ("E2E", report.E2eMs)])
+        foreach ((string name, Summary? summary) in ((string, Summary?)[])[("TTFT", report.TtftMs), ("TPOT", report.TpotMs),
+            ("ITL", report.ItlMs), ("E2E", report.E2eMs)])
             if (summary is not null)
                 table.AddRow(name, Number(summary.Mean), Number(summary.P50), Number(summary.P90), Number(summary.P99), Number(summary.Max));
         AnsiConsole.Write(table);

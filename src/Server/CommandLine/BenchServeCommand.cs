@@ -7,35 +7,37 @@ namespace NativeLM.Server.CommandLine;
 /// <summary>nativelm bench serve: load a running server and report latencies and throughput.</summary>
 internal sealed class BenchServeCommand
 {
-    private readonly Option<string> _baseUrl = new("--base-url") { Description = "Server to load.", DefaultValueFactory = static _ => "http://127.0.0.1:8000" };
-    private readonly Option<string?> _compareUrl = new("--compare-url") { Description = "A second server; rounds alternate between the two." };
-    private readonly Option<string?> _model = new("--model") { Description = "Model name in the requests. Default: the first one the server lists." };
-    private readonly Option<string?> _apiKey = new("--api-key") { Description = "Key sent to the servers." };
-    private readonly Option<int> _count = new("--num-prompts") { Description = "Requests per round.", DefaultValueFactory = static _ => 100 };
-    private readonly Option<int> _input = new("--input-len", "--random-input-len") { Description = "Prompt tokens.", DefaultValueFactory = static _ => 128 };
-    private readonly Option<int> _output = new("--output-len", "--random-output-len") { Description = "Output tokens (EOS is ignored).", DefaultValueFactory = static _ => 64 };
-    private readonly Option<double> _range = new("--range-ratio", "--random-range-ratio") { Description = "Lengths vary uniformly by this share, 0 to 1.", DefaultValueFactory = static _ => 0 };
-    private readonly Option<double?> _rate = new("--request-rate") { Description = "Open loop: Poisson arrivals, this many per second." };
-    private readonly Option<int?> _concurrency = new("--concurrency", "--max-concurrency") { Description = "Closed loop: this many clients. Default without a rate or trace: all at once." };
-    private readonly Option<string?> _trace = new("--trace") { Description = "Arrivals and lengths from a CSV or JSONL trace." };
-    private readonly Option<double> _lengthScale = new("--length-scale") { Description = "Multiplies the lengths of a trace.", DefaultValueFactory = static _ => 1 };
-    private readonly Option<double> _timeScale = new("--time-scale") { Description = "Multiplies the arrival times of a trace.", DefaultValueFactory = static _ => 1 };
-    private readonly Option<int> _inputMax = new("--max-input-len") { Description = "Caps the prompts of a trace.", DefaultValueFactory = static _ => 1 << 20 };
-    private readonly Option<int> _outputMax = new("--max-output-len") { Description = "Caps the outputs of a trace.", DefaultValueFactory = static _ => 1 << 20 };
-    private readonly Option<int> _vocabulary = new("--vocab-size") { Description = "Prompts are random token ids below this.", DefaultValueFactory = static _ => 256 };
-    private readonly Option<int> _seed = new("--seed") { Description = "Seed of lengths, arrivals and prompts.", DefaultValueFactory = static _ => 0 };
-    private readonly Option<int> _rounds = new("--rounds") { Description = "Repetitions; with --compare-url the servers take turns.", DefaultValueFactory = static _ => 1 };
-    private readonly Option<int> _warmup = new("--num-warmups") { Description = "Requests sent before measuring.", DefaultValueFactory = static _ => 1 };
-    private readonly Option<string[]> _goodput = new("--goodput") { Description = "Demands on a good request: ttft:MS tpot:MS e2el:MS.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string> _baseUrl = Flag.With("--base-url", "Server to load.", "http://127.0.0.1:8000");
+    private readonly Option<string?> _compareUrl = Flag.Of<string?>("--compare-url", "A second server; rounds alternate between the two.");
+    private readonly Option<string?> _model = Flag.Of<string?>("--model", "Model name in the requests. Default: the first one the server lists.");
+    private readonly Option<string?> _apiKey = Flag.Of<string?>("--api-key", "Key sent to the servers.");
+    private readonly Option<int> _count = Flag.With("--num-prompts", "Requests per round.", 100);
+    private readonly Option<int> _input = Flag.With("--input-len", "Prompt tokens.", 128, "--random-input-len");
+    private readonly Option<int> _output = Flag.With("--output-len", "Output tokens (EOS is ignored).", 64, "--random-output-len");
+    private readonly Option<double> _range = Flag.With("--range-ratio", "Lengths vary uniformly by this share, 0 to 1.", 0.0, "--random-range-ratio");
+    private readonly Option<double?> _rate = Flag.Of<double?>("--request-rate", "Open loop: Poisson arrivals, this many per second.");
+    private readonly Option<int?> _concurrency = Flag.Of<int?>("--concurrency",
+        "Closed loop: this many clients. Default without a rate or trace: all at once.", "--max-concurrency");
+    private readonly Option<string?> _trace = Flag.Of<string?>("--trace", "Arrivals and lengths from a CSV or JSONL trace.");
+    private readonly Option<double> _lengthScale = Flag.With("--length-scale", "Multiplies the lengths of a trace.", 1.0);
+    private readonly Option<double> _timeScale = Flag.With("--time-scale", "Multiplies the arrival times of a trace.", 1.0);
+    private readonly Option<int> _inputMax = Flag.With("--max-input-len", "Caps the prompts of a trace.", 1 << 20);
+    private readonly Option<int> _outputMax = Flag.With("--max-output-len", "Caps the outputs of a trace.", 1 << 20);
+    private readonly Option<int> _vocabulary = Flag.With("--vocab-size", "Prompts are random token ids below this.", 256);
+    private readonly Option<int> _seed = Flag.With("--seed", "Seed of lengths, arrivals and prompts.", 0);
+    private readonly Option<int> _rounds = Flag.With("--rounds", "Repetitions; with --compare-url the servers take turns.", 1);
+    private readonly Option<int> _warmup = Flag.With("--num-warmups", "Requests sent before measuring.", 1);
+    private readonly Option<string[]> _goodput = Flag.Many("--goodput", "Demands on a good request: ttft:MS tpot:MS e2el:MS.");
     private readonly Option<string?> _json = new("--json") { Description = "Write every figure to this file.", HelpName = "FILE" };
 
     public static Command Build()
     {
         BenchServeCommand flags = new();
-        Command command = new("serve", "Load a running OpenAI-compatible server and report TTFT, TPOT, ITL and E2E percentiles, throughput and the longest gap.");
-        foreach (Option option in (Option[])[flags._baseUrl, flags._compareUrl, flags._model, flags._apiKey, flags._count, flags._input, flags._output, flags._range,
-            flags._rate, flags._concurrency, flags._trace, flags._lengthScale, flags._timeScale, flags._inputMax, flags._outputMax, flags._vocabulary, flags._seed,
-            flags._rounds, flags._warmup, flags._goodput, flags._json])
+        Command command = new("serve",
+            "Load a running OpenAI-compatible server and report TTFT, TPOT, ITL and E2E percentiles, throughput and the longest gap.");
+        foreach (Option option in (Option[])[flags._baseUrl, flags._compareUrl, flags._model, flags._apiKey, flags._count, flags._input,
+            flags._output, flags._range, flags._rate, flags._concurrency, flags._trace, flags._lengthScale, flags._timeScale, flags._inputMax,
+            flags._outputMax, flags._vocabulary, flags._seed, flags._rounds, flags._warmup, flags._goodput, flags._json])
             command.Add(option);
         command.SetAction(flags.RunAsync);
         command.Teach("""
@@ -72,7 +74,10 @@ internal sealed class BenchServeCommand
             }
             for (int round = 0; round < parsed.GetValue(_rounds); round++)
                 for (int i = 0; i < clients.Count; i++)
-                    reports.Add(LoadReport.From(names[i], await RunOnceAsync(clients[i], plan, parsed, $"{names[i]} round {round + 1}", cancellation), goodput));
+                {
+                    LoadResult result = await RunOnceAsync(clients[i], plan, parsed, $"{names[i]} round {round + 1}", cancellation);
+                    reports.Add(LoadReport.From(names[i], result, goodput));
+                }
         }
         finally
         {
@@ -92,10 +97,12 @@ internal sealed class BenchServeCommand
         Require(parsed.GetValue(_rounds) >= 1, "--rounds must be at least 1");
         Require(parsed.GetValue(_rate) is null or > 0, "--request-rate must be above 0");
         Require(parsed.GetValue(_concurrency) is null or >= 1, "--concurrency must be at least 1");
-        Require(parsed.GetValue(_rate) is null || parsed.GetValue(_concurrency) is null, "--request-rate (open loop) and --concurrency (closed loop) exclude each other");
+        Require(parsed.GetValue(_rate) is null || parsed.GetValue(_concurrency) is null,
+            "--request-rate (open loop) and --concurrency (closed loop) exclude each other");
         int seed = parsed.GetValue(_seed);
         List<PlannedRequest> plan = parsed.GetValue(_trace) is string trace
-            ? LoadPlan.Fit(TraceFile.Read(trace), parsed.GetValue(_count), parsed.GetValue(_lengthScale), parsed.GetValue(_timeScale), parsed.GetValue(_inputMax), parsed.GetValue(_outputMax))
+            ? LoadPlan.Fit(TraceFile.Read(trace), parsed.GetValue(_count), parsed.GetValue(_lengthScale), parsed.GetValue(_timeScale),
+                parsed.GetValue(_inputMax), parsed.GetValue(_outputMax))
             : LoadPlan.Uniform(parsed.GetValue(_count), parsed.GetValue(_input), parsed.GetValue(_output), parsed.GetValue(_range), seed);
         return parsed.GetValue(_rate) is double rate ? LoadPlan.WithPoissonArrivals(plan, rate, seed) : plan;
     }
@@ -105,7 +112,8 @@ internal sealed class BenchServeCommand
             ? new LoadTarget(uri, parsed.GetValue(_model), parsed.GetValue(_apiKey), parsed.GetValue(_vocabulary))
             : throw new UsageException($"--base-url: found '{url}', needed an address such as http://127.0.0.1:8000");
 
-    private Task<LoadResult> RunOnceAsync(LoadClient client, IReadOnlyList<PlannedRequest> plan, ParseResult parsed, string label, CancellationToken cancellation) =>
+    private Task<LoadResult> RunOnceAsync(LoadClient client, IReadOnlyList<PlannedRequest> plan, ParseResult parsed, string label,
+        CancellationToken cancellation) =>
         Progress.RunAsync(label, plan.Count, advance => parsed.GetValue(_concurrency) is int concurrency
             ? LoadRun.ClosedAsync(client, plan, concurrency, _ => advance(), cancellation)
             : LoadRun.OpenAsync(client, plan, _ => advance(), cancellation));
@@ -121,8 +129,15 @@ internal sealed class BenchServeCommand
             ["output_len"] = Invariant(parsed.GetValue(_output)),
             ["range_ratio"] = Invariant(parsed.GetValue(_range)),
         };
-        foreach ((string name, string? value) in ((string, string?)[])[("compare_url", parsed.GetValue(_compareUrl)), ("trace", parsed.GetValue(_trace)), ("goodput", goodput),
-            ("request_rate", parsed.GetValue(_rate) is double rate ? Invariant(rate) : null), ("concurrency", parsed.GetValue(_concurrency) is int clients ? Invariant(clients) : null)])
+        (string, string?)[] optional =
+        [
+            ("compare_url", parsed.GetValue(_compareUrl)),
+            ("trace", parsed.GetValue(_trace)),
+            ("goodput", goodput),
+            ("request_rate", parsed.GetValue(_rate) is double rate ? Invariant(rate) : null),
+            ("concurrency", parsed.GetValue(_concurrency) is int clients ? Invariant(clients) : null),
+        ];
+        foreach ((string name, string? value) in optional)
             if (value is not null)
                 settings[name] = value;
         return settings;

@@ -24,7 +24,8 @@ internal static class ByteSize
             "T" or "TB" or "TIB" => 4,
             _ => -1,
         };
-        if (power < 0 || !decimal.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal value) || value > 1L << 50)
+        if (power < 0 || !decimal.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out decimal value)
+            || value > 1L << 50)
             return false;
         decimal scaled = value * (1L << (10 * power));
         if (scaled is < 1 or > long.MaxValue)

@@ -20,7 +20,7 @@ internal sealed class ChatCommand
 
     private readonly EngineFlags _engine;
     private readonly SamplingFlags _sampling;
-    private readonly Option<string?> _system = new("--system") { Description = "System message." };
+    private readonly Option<string?> _system = Flag.Of<string?>("--system", "System message.");
 
     private ChatCommand(Command command)
     {

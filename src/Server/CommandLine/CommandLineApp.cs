@@ -61,6 +61,8 @@ internal static class CommandLineApp
         if (cause is OperationCanceledException)
             return Failure;
         Console.Error.WriteLine($"nativelm: {cause.Message.ReplaceLineEndings(" ")}");
-        return cause is UsageException or ArgumentException or ModelLoadException or TokenizerFormatException or ChatTemplateException or InvalidDataException or FileNotFoundException or DirectoryNotFoundException ? Usage : Failure;
+        bool isUsage = cause is UsageException or ArgumentException or ModelLoadException or TokenizerFormatException or ChatTemplateException
+            or InvalidDataException or FileNotFoundException or DirectoryNotFoundException;
+        return isUsage ? Usage : Failure;
     }
 }

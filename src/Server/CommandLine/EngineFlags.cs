@@ -13,18 +13,19 @@ internal sealed class EngineFlags
         Arity = ArgumentArity.ZeroOrOne,
     };
 
-    private readonly Option<string?> _modelOption = Flag<string?>("--model", "The same as MODEL.");
-    private readonly Option<DeviceKind> _device = Choice("--device", "Where to compute: auto (a usable GPU, else the CPU), cpu, cuda.", DeviceKind.Auto,
-        ("auto", DeviceKind.Auto), ("cpu", DeviceKind.Cpu), ("cuda", DeviceKind.Cuda));
+    private readonly Option<string?> _modelOption = Flag.Of<string?>("--model", "The same as MODEL.");
+    private readonly Option<DeviceKind> _device = Choice("--device", "Where to compute: auto (a usable GPU, else the CPU), cpu, cuda.",
+        DeviceKind.Auto, ("auto", DeviceKind.Auto), ("cpu", DeviceKind.Cpu), ("cuda", DeviceKind.Cuda));
 
     private readonly Option<ModelDType> _dtype = Choice("--dtype", "Precision: auto (the model's own), float32, bfloat16, float16.", ModelDType.Auto,
         ("auto", ModelDType.Auto), ("float32", ModelDType.Float32), ("float", ModelDType.Float32), ("bfloat16", ModelDType.BFloat16),
         ("float16", ModelDType.Float16), ("half", ModelDType.Float16));
 
-    private readonly Option<int?> _maxModelLength = Flag<int?>("--max-model-len", "Longest sequence in tokens. Default: the model's own limit.");
-    private readonly Option<int> _blockSize = new("--block-size") { Description = "Tokens of one KV block: a multiple of 8 up to 128.", DefaultValueFactory = static _ => 16 };
-    private readonly Option<int?> _maxSequences = Flag<int?>("--max-num-seqs", "Most sequences in one step. Default: 128 on CPU, 256 on a GPU.");
-    private readonly Option<int?> _maxBatchedTokens = Flag<int?>("--max-num-batched-tokens", "Most tokens in one step, prefill and decode together.");
+    private readonly Option<int?> _maxModelLength = Flag.Of<int?>("--max-model-len", "Longest sequence in tokens. Default: the model's own limit.");
+    private readonly Option<int> _blockSize = Flag.With("--block-size", "Tokens of one KV block: a multiple of 8 up to 128.", 16);
+    private readonly Option<int?> _maxSequences = Flag.Of<int?>("--max-num-seqs", "Most sequences in one step. Default: 128 on CPU, 256 on a GPU.");
+    private readonly Option<int?> _maxBatchedTokens = Flag.Of<int?>("--max-num-batched-tokens",
+        "Most tokens in one step, prefill and decode together.");
     private readonly Option<long?> _kvCacheMemory = new("--kv-cache-memory", "--kv-cache-memory-bytes")
     {
         Description = "Memory of the KV cache, such as 512M or 4GiB. Default: a share of the free memory.",
@@ -32,18 +33,21 @@ internal sealed class EngineFlags
         CustomParser = ParseBytes,
     };
 
-    private readonly Option<int> _threads = new("--threads") { Description = "CPU threads that compute. 0: as many as this process may use.", DefaultValueFactory = static _ => 0 };
-    private readonly Option<long?> _seed = Flag<long?>("--seed", "Seed from which requests without a seed draw theirs. Default: random.");
-    private readonly Option<int?> _maxQueuedRequests = new("--max-queued-requests", "--max-num-queued-reqs") { Description = "Most waiting requests; more are answered 429. Default: 4 x max-num-seqs." };
-    private readonly Option<long?> _maxQueuedTokens = new("--max-queued-tokens", "--max-num-queued-tokens") { Description = "Most prompt tokens of waiting requests." };
-    private readonly Option<string?> _instructionSet = Flag<string?>("--instruction-set", "Force a CPU path: scalar, avx2, avx512, avx512_bf16, amx.");
+    private readonly Option<int> _threads = Flag.With("--threads", "CPU threads that compute. 0: as many as this process may use.", 0);
+    private readonly Option<long?> _seed = Flag.Of<long?>("--seed", "Seed from which requests without a seed draw theirs. Default: random.");
+    private readonly Option<int?> _maxQueuedRequests = Flag.Of<int?>("--max-queued-requests",
+        "Most waiting requests; more are answered 429. Default: 4 x max-num-seqs.", "--max-num-queued-reqs");
+    private readonly Option<long?> _maxQueuedTokens = Flag.Of<long?>("--max-queued-tokens", "Most prompt tokens of waiting requests.",
+        "--max-num-queued-tokens");
+    private readonly Option<string?> _instructionSet = Flag.Of<string?>("--instruction-set",
+        "Force a CPU path: scalar, avx2, avx512, avx512_bf16, amx.");
     private readonly Option<string?> _trustRemoteCode = new("--trust-remote-code") { Hidden = true, Arity = ArgumentArity.ZeroOrOne };
 
     public EngineFlags(Command command)
     {
         command.Add(_model);
-        foreach (Option option in (Option[])[_modelOption, _device, _dtype, _maxModelLength, _blockSize, _maxSequences, _maxBatchedTokens, _kvCacheMemory,
-            _threads, _seed, _maxQueuedRequests, _maxQueuedTokens, _instructionSet, _trustRemoteCode])
+        foreach (Option option in (Option[])[_modelOption, _device, _dtype, _maxModelLength, _blockSize, _maxSequences, _maxBatchedTokens,
+            _kvCacheMemory, _threads, _seed, _maxQueuedRequests, _maxQueuedTokens, _instructionSet, _trustRemoteCode])
             command.Add(option);
         command.Validators.Add(Check);
     }
@@ -82,8 +86,6 @@ internal sealed class EngineFlags
         if (result.GetResult(_trustRemoteCode) is { Implicit: false })
             result.AddError("--trust-remote-code does not exist here: code that comes with a model is never run");
     }
-
-    private static Option<T> Flag<T>(string name, string description) => new(name) { Description = description };
 
     /// <summary>An option with a closed set of words.</summary>
     private static Option<T> Choice<T>(string name, string description, T fallback, params (string Word, T Value)[] choices) => new(name)

@@ -8,9 +8,9 @@ internal sealed class GenerateCommand
 {
     private readonly EngineFlags _engine;
     private readonly SamplingFlags _sampling;
-    private readonly Option<string?> _prompt = new("--prompt", "-p") { Description = "Text to continue. Without it: what comes on standard input." };
-    private readonly Option<string[]> _stop = new("--stop") { Description = "Ends the output before this text; repeat for more." };
-    private readonly Option<bool> _quiet = new("--quiet", "-q") { Description = "Only the output, without the prompt and the figures." };
+    private readonly Option<string?> _prompt = Flag.Of<string?>("--prompt", "Text to continue. Without it: what comes on standard input.", "-p");
+    private readonly Option<string[]> _stop = Flag.Of<string[]>("--stop", "Ends the output before this text; repeat for more.");
+    private readonly Option<bool> _quiet = Flag.Of<bool>("--quiet", "Only the output, without the prompt and the figures.", "-q");
 
     private GenerateCommand(Command command)
     {

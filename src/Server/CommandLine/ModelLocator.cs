@@ -12,6 +12,7 @@ internal static class ModelLocator
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
             if (File.Exists(Path.Combine(folder.FullName, relative, "config.json")))
                 return Path.Combine(folder.FullName, relative);
-        throw new UsageException($"no model named, and no demo model found: expected {Path.Combine(AppContext.BaseDirectory, relative)}; pass a model folder");
+        string expected = Path.Combine(AppContext.BaseDirectory, relative);
+        throw new UsageException($"no model named, and no demo model found: expected {expected}; pass a model folder");
     }
 }

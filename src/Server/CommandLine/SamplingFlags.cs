@@ -6,13 +6,14 @@ namespace NativeLM.Server.CommandLine;
 /// <summary>How to draw, for the commands that write text in the terminal. Absent flags keep the model's own defaults.</summary>
 internal sealed class SamplingFlags
 {
-    private readonly Option<float?> _temperature = new("--temperature") { Description = "0 is greedy; up to 2." };
-    private readonly Option<float?> _topP = new("--top-p") { Description = "Nucleus mass, above 0 up to 1." };
-    private readonly Option<int?> _topK = new("--top-k") { Description = "Draw from the k best tokens; 0 is off." };
-    private readonly Option<float?> _minP = new("--min-p") { Description = "Least probability relative to the best token, 0 to 1." };
-    private readonly Option<float?> _repetitionPenalty = new("--repetition-penalty") { Description = "Above 1 discourages tokens seen before; 0.01 to 10." };
-    private readonly Option<int?> _maxTokens = new("--max-tokens", "-n") { Description = "Most output tokens. Default: what the context leaves." };
-    private readonly Option<long?> _sampleSeed = new("--sample-seed") { Description = "Same seed, same text." };
+    private readonly Option<float?> _temperature = Flag.Of<float?>("--temperature", "0 is greedy; up to 2.");
+    private readonly Option<float?> _topP = Flag.Of<float?>("--top-p", "Nucleus mass, above 0 up to 1.");
+    private readonly Option<int?> _topK = Flag.Of<int?>("--top-k", "Draw from the k best tokens; 0 is off.");
+    private readonly Option<float?> _minP = Flag.Of<float?>("--min-p", "Least probability relative to the best token, 0 to 1.");
+    private readonly Option<float?> _repetitionPenalty = Flag.Of<float?>("--repetition-penalty",
+        "Above 1 discourages tokens seen before; 0.01 to 10.");
+    private readonly Option<int?> _maxTokens = Flag.Of<int?>("--max-tokens", "Most output tokens. Default: what the context leaves.", "-n");
+    private readonly Option<long?> _sampleSeed = Flag.Of<long?>("--sample-seed", "Same seed, same text.");
 
     public SamplingFlags(Command command)
     {

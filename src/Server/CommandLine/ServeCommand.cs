@@ -77,7 +77,8 @@ internal sealed class ServeCommand
         foreach (string line in info.StartupReport)
             Console.WriteLine(line);
         Console.WriteLine($"request limits: {options.Limits.Describe()}");
-        Console.WriteLine($"serving: {server.Address.GetLeftPart(UriPartial.Authority)}{(options.ApiKeys.Count > 0 ? $" with {options.ApiKeys.Count} API keys" : "")}");
+        string keys = options.ApiKeys.Count > 0 ? $" with {options.ApiKeys.Count} API keys" : "";
+        Console.WriteLine($"serving: {server.Address.GetLeftPart(UriPartial.Authority)}{keys}");
         Console.WriteLine();
         string key = options.ApiKeys.Count > 0 ? " -H 'Authorization: Bearer KEY'" : "";
         (string route, string body) = server.Engine.RequireLoaded().Engine.ChatTemplate is null

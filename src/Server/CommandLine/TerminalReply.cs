@@ -40,6 +40,10 @@ internal sealed record TerminalReply(string Text, int TokenCount, double FirstTo
     }
 
     /// <summary>One line for people who want to know how fast it was.</summary>
-    public string Figures(int promptCount) => string.Create(CultureInfo.InvariantCulture,
-        $"[{promptCount} tokens in, {TokenCount} out, first after {FirstTokenSeconds * 1000:0} ms, {(TokenCount > 1 ? (TokenCount - 1) / Math.Max(1e-9, Seconds - FirstTokenSeconds) : 0):0.0} tokens/s]");
+    public string Figures(int promptCount)
+    {
+        double rate = TokenCount > 1 ? (TokenCount - 1) / Math.Max(1e-9, Seconds - FirstTokenSeconds) : 0;
+        return string.Create(CultureInfo.InvariantCulture,
+            $"[{promptCount} tokens in, {TokenCount} out, first after {FirstTokenSeconds * 1000:0} ms, {rate:0.0} tokens/s]");
+    }
 }

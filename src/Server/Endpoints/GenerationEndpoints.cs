@@ -53,7 +53,8 @@ internal static class GenerationEndpoints
         {
             foreach (int[] ids in prompts)
             {
-                Generation tokens = loaded.Engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = loaded.Prompts.Limit(settings, ids.Length) });
+                SamplingParams sampling = loaded.Prompts.Limit(settings, ids.Length);
+                Generation tokens = loaded.Engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = sampling });
                 submitted.Add(tokens);
                 string echoed = echo ? tokenizer.Decode(ids, settings.SkipSpecialTokens) : "";
                 TextGeneration text = new(tokens, tokens.Cancel, tokenizer, options with { ContinuesText = tokenizer.HasText(ids) });
@@ -75,7 +76,9 @@ internal static class GenerationEndpoints
         return settings.Stream ? answer.WriteStreamAsync(context) : answer.WriteWholeAsync(context);
     }
 
-    private static string Id(string prefix, HttpContext context, GenerationSettings settings) => prefix + (settings.RequestId ?? RequestIds.Of(context));
+    private static string Id(string prefix, HttpContext context, GenerationSettings settings) =>
+        prefix + (settings.RequestId ?? RequestIds.Of(context));
 
-    private static TokenNames Names(LoadedEngine loaded, GenerationSettings settings) => new(loaded.Engine.Tokenizer, settings.ReturnTokensAsTokenIds);
+    private static TokenNames Names(LoadedEngine loaded, GenerationSettings settings) =>
+        new(loaded.Engine.Tokenizer, settings.ReturnTokensAsTokenIds);
 }

@@ -21,7 +21,8 @@ internal static class ChoiceEvents
             yield return new ChoiceEvent(choice, next);
     }
 
-    private static async IAsyncEnumerable<ChoiceEvent> ReadMany(IReadOnlyList<Choice> choices, [EnumeratorCancellation] CancellationToken cancellation)
+    private static async IAsyncEnumerable<ChoiceEvent> ReadMany(IReadOnlyList<Choice> choices,
+        [EnumeratorCancellation] CancellationToken cancellation)
     {
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Channel<ChoiceEvent> merged = Channel.CreateBounded<ChoiceEvent>(new BoundedChannelOptions(BufferedMax) { SingleReader = true });

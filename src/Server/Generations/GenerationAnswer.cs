@@ -43,7 +43,8 @@ internal sealed class GenerationAnswer(
         await using SseStream sse = new(context, host.Options.KeepAliveInterval);
         try
         {
-            await using IAsyncEnumerator<ChoiceEvent> events = ChoiceEvents.Read(choices, context.RequestAborted).GetAsyncEnumerator(context.RequestAborted);
+            await using IAsyncEnumerator<ChoiceEvent> events = ChoiceEvents.Read(choices, context.RequestAborted)
+                .GetAsyncEnumerator(context.RequestAborted);
             while (true)
             {
                 ValueTask<bool> next = events.MoveNextAsync();

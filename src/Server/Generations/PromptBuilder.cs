@@ -47,15 +47,19 @@ internal sealed class PromptBuilder(LlmEngine engine, ServedModel model)
         }
         catch (ChatTemplateException failure)
         {
-            throw new ApiException(400, "template_error", $"The model's chat template refused the messages: {Text.Clip(failure.Message)}", "messages");
+            throw new ApiException(400, "template_error", $"The model's chat template refused the messages: {Text.Clip(failure.Message)}",
+                "messages");
         }
     }
 
     /// <summary>The sampling of one prompt: a default output length gives way to the context, an explicit one was checked.</summary>
-    public SamplingParams Limit(GenerationSettings settings, int promptCount) =>
-        settings.Sampling.MaxTokens is int most && most > model.ContextLength - promptCount
-            ? settings.Sampling with { MaxTokens = model.ContextLength - promptCount, MinTokens = Math.Min(settings.Sampling.MinTokens, model.ContextLength - promptCount) }
+    public SamplingParams Limit(GenerationSettings settings, int promptCount)
+    {
+        int room = model.ContextLength - promptCount;
+        return settings.Sampling.MaxTokens is int most && most > room
+            ? settings.Sampling with { MaxTokens = room, MinTokens = Math.Min(settings.Sampling.MinTokens, room) }
             : settings.Sampling;
+    }
 
     private int[] Fit(int[] ids, GenerationSettings settings, string field)
     {

@@ -1,7 +1,8 @@
 namespace NativeLM.Server.Http;
 
 /// <summary>An answer other than success, as OpenAI's clients expect it. The message is shown to the client.</summary>
-internal sealed class ApiException(int status, string? code, string message, string? parameter = null, TimeSpan? retryAfter = null) : Exception(message)
+internal sealed class ApiException(int status, string? code, string message, string? parameter = null, TimeSpan? retryAfter = null)
+    : Exception(message)
 {
     public int Status { get; } = status;
 

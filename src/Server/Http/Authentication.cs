@@ -32,7 +32,8 @@ internal sealed class Authentication(IReadOnlyList<string> keys)
         if (authorization.Count > 1)
             return null;
         if (authorization.Count == 1)
-            return authorization[0] is string value && value.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase) ? value[Scheme.Length..].Trim() : null;
+            return authorization[0] is string value && value.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)
+                ? value[Scheme.Length..].Trim() : null;
         StringValues key = headers["x-api-key"].Count > 0 ? headers["x-api-key"] : headers["api-key"];
         return key.Count == 1 ? key[0] : null;
     }

@@ -45,7 +45,8 @@ internal static class ErrorAnswer
     {
         RejectionKind.ContextLengthExceeded => new ApiException(400, "context_length_exceeded", rejected.Message, rejected.Parameter),
         RejectionKind.KvCapacityExceeded => new ApiException(400, "kv_capacity_exceeded", rejected.Message, rejected.Parameter),
-        RejectionKind.QueueFull => new ApiException(429, "queue_full", rejected.Message, rejected.Parameter, rejected.RetryAfter ?? TimeSpan.FromSeconds(1)),
+        RejectionKind.QueueFull => new ApiException(429, "queue_full", rejected.Message, rejected.Parameter,
+            rejected.RetryAfter ?? TimeSpan.FromSeconds(1)),
         RejectionKind.Unavailable => new ApiException(503, "engine_unavailable", rejected.Message, rejected.Parameter, TimeSpan.FromSeconds(5)),
         _ => new ApiException(400, "invalid_value", rejected.Message, rejected.Parameter),
     };

@@ -11,7 +11,8 @@ internal sealed class Router
 
     /// <summary>Every route as "METHOD path", prefixes with a trailing star.</summary>
     public IEnumerable<string> Routes =>
-        _building.SelectMany(static path => path.Value.Keys.Select(method => $"{method} {path.Key}")).Concat(_prefixes.Select(static p => $"GET {p.Prefix}*"));
+        _building.SelectMany(static path => path.Value.Keys.Select(method => $"{method} {path.Key}"))
+            .Concat(_prefixes.Select(static p => $"GET {p.Prefix}*"));
 
     public void Get(string path, RequestDelegate handler) => Add("GET", path, handler);
 

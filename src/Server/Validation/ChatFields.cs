@@ -43,7 +43,8 @@ internal static class ChatFields
         JsonFields message = new(value, path);
         string role = message.String("role", 64) ?? throw ApiException.Missing(message.Name("role"));
         if (!Roles.Contains(role, StringComparer.Ordinal))
-            throw ApiException.InvalidValue(message.Name("role"), $"'{message.Name("role")}' must be one of {string.Join(", ", Roles)}; found '{Text.Clip(role)}'.");
+            throw ApiException.InvalidValue(message.Name("role"),
+                $"'{message.Name("role")}' must be one of {string.Join(", ", Roles)}; found '{Text.Clip(role)}'.");
         bool hasCalls = CheckToolCalls(message, role);
         long? content = ContentLength(message);
         if (content is null && !hasCalls)
@@ -75,7 +76,8 @@ internal static class ChatFields
         string type = fields.String("type", 64) ?? throw ApiException.Missing(fields.Name("type"));
         // Nothing of another part is decoded, and no address in it is fetched.
         if (type != "text")
-            throw ApiException.Unsupported(fields.Name("type"), $"Unsupported value: a content part of type '{Text.Clip(type)}'; this model reads text only.");
+            throw ApiException.Unsupported(fields.Name("type"),
+                $"Unsupported value: a content part of type '{Text.Clip(type)}'; this model reads text only.");
         return (fields.String("text", int.MaxValue) ?? throw ApiException.Missing(fields.Name("text"))).Length + 1;
     }
 
@@ -117,7 +119,8 @@ internal static class ChatFields
     {
         string? effort = fields.String("reasoning_effort", 64);
         if (effort is not null && !Efforts.Contains(effort, StringComparer.Ordinal))
-            throw ApiException.InvalidValue("reasoning_effort", $"'reasoning_effort' must be one of {string.Join(", ", Efforts)}; found '{Text.Clip(effort)}'.");
+            throw ApiException.InvalidValue("reasoning_effort",
+                $"'reasoning_effort' must be one of {string.Join(", ", Efforts)}; found '{Text.Clip(effort)}'.");
         JsonElement? given = null;
         if (fields.Object("chat_template_kwargs") is JsonFields arguments)
         {

@@ -96,7 +96,8 @@ internal static class FieldRules
             throw ApiException.InvalidValue("tool_choice", "'tool_choice' is only allowed when 'tools' are given.");
         if (hasTools && !none)
             throw ApiException.Unsupported("tools", "Unsupported parameter: 'tools': tool calls are not supported yet (tool_choice 'none' is).");
-        bool functionNone = fields.TryGet("function_call", out JsonElement call) && call.ValueKind == JsonValueKind.String && call.ValueEquals("none");
+        bool functionNone = fields.TryGet("function_call", out JsonElement call) && call.ValueKind == JsonValueKind.String
+            && call.ValueEquals("none");
         if (fields.Has("function_call") && !functionNone)
             throw ApiException.Unsupported("function_call", "Unsupported parameter: 'function_call': tool calls are not supported yet.");
         fields.Boolean("parallel_tool_calls");
@@ -108,9 +109,11 @@ internal static class FieldRules
         {
             string type = format.String("type", 64) ?? throw ApiException.Missing("response_format.type");
             if (type is "json_object" or "json_schema" or "structural_tag")
-                throw ApiException.Unsupported("response_format", $"Unsupported value: 'response_format.type' is '{type}'; constrained output is not supported yet, only 'text'.");
+                throw ApiException.Unsupported("response_format",
+                    $"Unsupported value: 'response_format.type' is '{type}'; constrained output is not supported yet, only 'text'.");
             if (type != "text")
-                throw ApiException.InvalidValue("response_format.type", $"'response_format.type' must be text, json_object or json_schema; found '{Text.Clip(type)}'.");
+                throw ApiException.InvalidValue("response_format.type",
+                    $"'response_format.type' must be text, json_object or json_schema; found '{Text.Clip(type)}'.");
         }
         if (!fields.TryGet("modalities", out JsonElement modalities))
             return;

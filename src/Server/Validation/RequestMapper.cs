@@ -23,7 +23,8 @@ internal sealed class RequestMapper(ServedModel model, RequestLimits limits)
         };
         if (echo && sampling.Logprobs is int alternatives)
             sampling = sampling with { PromptLogprobs = Math.Max(alternatives, promptLogprobs ?? 0) };
-        GenerationSettings settings = Settings(fields, sampling, maxTokens, maxTokens ?? CompletionMaxTokens, mayBeZero: echo || promptLogprobs is not null);
+        bool mayBeZero = echo || promptLogprobs is not null;
+        GenerationSettings settings = Settings(fields, sampling, maxTokens, maxTokens ?? CompletionMaxTokens, mayBeZero);
         if (settings.Stream && promptLogprobs is not null)
             throw ApiException.InvalidValue("prompt_logprobs", "'prompt_logprobs' cannot be streamed.");
         return new CompletionRequest(settings with { AddSpecialTokens = fields.Boolean("add_special_tokens") ?? true }, Prompts(fields), echo);
@@ -116,7 +117,8 @@ internal sealed class RequestMapper(ServedModel model, RequestLimits limits)
     private int? Truncation(in JsonFields fields)
     {
         long? tokens = fields.Integer("truncate_prompt_tokens", -1, model.ContextLength);
-        return tokens == 0 ? throw ApiException.InvalidValue("truncate_prompt_tokens", "'truncate_prompt_tokens' must be -1 or at least 1.") : (int?)tokens;
+        return tokens == 0 ? throw ApiException.InvalidValue("truncate_prompt_tokens", "'truncate_prompt_tokens' must be -1 or at least 1.")
+            : (int?)tokens;
     }
 
     private static (bool Usage, bool Continuous) StreamOptions(in JsonFields fields, bool stream)

@@ -61,17 +61,20 @@ internal static class SamplingFields
         if (value.ValueKind != JsonValueKind.Object)
             throw JsonFields.WrongType("logit_bias", "an object of token ids and numbers", value);
         if (value.GetPropertyCount() > limits.LogitBiasMax)
-            throw ApiException.InvalidValue("logit_bias", $"'logit_bias' may have at most {limits.LogitBiasMax} entries; found {value.GetPropertyCount()}.");
+            throw ApiException.InvalidValue("logit_bias",
+                $"'logit_bias' may have at most {limits.LogitBiasMax} entries; found {value.GetPropertyCount()}.");
         List<KeyValuePair<int, float>> biases = [];
         HashSet<int> seen = [];
         foreach (JsonProperty entry in value.EnumerateObject())
         {
             string name = entry.Name;
             if (!int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) || id >= vocabulary || !seen.Add(id))
-                throw ApiException.InvalidValue("logit_bias", $"A key of 'logit_bias' must be a token id from 0 to {vocabulary - 1}, once; found '{Text.Clip(name)}'.");
+                throw ApiException.InvalidValue("logit_bias",
+                    $"A key of 'logit_bias' must be a token id from 0 to {vocabulary - 1}, once; found '{Text.Clip(name)}'.");
             double bias = JsonFields.Number(entry.Value, "logit_bias");
             if (bias is < -100 or > 100)
-                throw ApiException.InvalidValue("logit_bias", $"A value of 'logit_bias' must be from -100 to 100; found {Text.Clip(entry.Value.GetRawText())}.");
+                throw ApiException.InvalidValue("logit_bias",
+                    $"A value of 'logit_bias' must be from -100 to 100; found {Text.Clip(entry.Value.GetRawText())}.");
             biases.Add(new(id, (float)bias));
         }
         return biases;
