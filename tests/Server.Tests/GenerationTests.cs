@@ -256,6 +256,7 @@ public sealed class GenerationTests(TestServer server) : IClassFixture<TestServe
         JsonElement error = JsonDocument.Parse(events[^1]).RootElement.GetProperty("error");
         Assert.Equal("server_error", error.GetProperty("type").GetString());
         Assert.DoesNotContain(events, static e => e.Contains("\"stop\"", StringComparison.Ordinal) || e == "[DONE]");
+        Assert.Contains("nativelm:http_errors_total{code=\"internal_error\"} 1", await slow.Http.GetStringAsync("/metrics"), StringComparison.Ordinal);
         await slow.AssertUnharmedAsync();
     }
 

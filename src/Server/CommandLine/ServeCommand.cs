@@ -46,9 +46,22 @@ internal sealed class ServeCommand
         LlmEngine engine = await loading;
         server.Engine.Attach(engine);
         PrintReport(engine.Info, options, server);
-        await signals.First;
+        if (await Task.WhenAny(signals.First, FailureOf(engine.Health)) != signals.First)
+        {
+            // A lost device comes back only with a new process, which a supervisor starts. Answers on their way are sent first.
+            await server.StopAsync(TimeSpan.FromSeconds(2));
+            throw new InvalidOperationException($"the engine failed: {engine.Health.Failure}");
+        }
         await DrainAsync(server, engine, options, signals, loggers.CreateLogger("NativeLM.Server"));
         return CommandLineApp.Success;
+    }
+
+    /// <summary>Completes when the engine has failed.</summary>
+    private static async Task FailureOf(EngineHealth health)
+    {
+        using PeriodicTimer timer = new(TimeSpan.FromMilliseconds(250));
+        while (health.State != EngineState.Failed)
+            await timer.WaitForNextTickAsync();
     }
 
     /// <summary>Readiness turns 503 first, so that nobody sends new work; then admission stops, then the listener.</summary>

@@ -12,10 +12,10 @@ internal sealed record TerminalReply(string Text, int TokenCount, double FirstTo
     public static async Task<TerminalReply> WriteAsync(
         LlmEngine engine, int[] promptIds, SamplingParams sampling, IReadOnlyList<string> stop, CancellationToken cancellation)
     {
+        long start = Stopwatch.GetTimestamp();
         Generation tokens = engine.Submit(new GenerationRequest { PromptIds = promptIds, Sampling = sampling });
         TextOptions options = new() { Stop = stop, ContinuesText = engine.Tokenizer.HasText(promptIds) };
         TextGeneration generation = new(tokens, tokens.Cancel, engine.Tokenizer, options);
-        long start = Stopwatch.GetTimestamp();
         StringBuilder text = new();
         int count = 0;
         double first = 0;

@@ -32,10 +32,15 @@ internal static class GenerationEndpoints
     private static async Task ChatAsync(HttpContext context, EngineHost host)
     {
         LoadedEngine loaded = host.RequireLoaded();
-        using JsonDocument body = await RequestBody.ReadAsync(context, host.Options.Limits);
-        ChatRequest request = loaded.Mapper.Chat(body.RootElement);
-        GenerationSettings settings = request.Settings;
-        List<Choice> choices = Submit(loaded, settings, [loaded.Prompts.Encode(request.Prompt, settings)], echo: false);
+        GenerationSettings settings;
+        int[] prompt;
+        using (JsonDocument body = await RequestBody.ReadAsync(context, host.Options.Limits))
+        {
+            ChatRequest request = loaded.Mapper.Chat(body.RootElement);
+            settings = request.Settings;
+            prompt = loaded.Prompts.Encode(request.Prompt, settings);
+        }
+        List<Choice> choices = Submit(loaded, settings, [prompt], echo: false);
         string objectName = settings.Stream ? "chat.completion.chunk" : "chat.completion";
         ResponseHead head = new(Id("chatcmpl-", context, settings), objectName, settings.Model, loaded.Model.Fingerprint, isChat: true);
         await AnswerAsync(context, host, settings, choices, head, new ChatWriter(settings, Names(loaded, settings)));

@@ -59,7 +59,9 @@ internal sealed class GenerationAnswer(
         }
         catch (Exception failure) when (sse.HasBegun && !context.RequestAborted.IsCancellationRequested)
         {
-            await sse.FailAsync(ErrorAnswer.From(failure));
+            ApiException error = ErrorAnswer.From(failure);
+            await sse.FailAsync(error);
+            throw new AnsweredException(error, failure);
         }
     }
 

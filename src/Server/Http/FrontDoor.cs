@@ -27,10 +27,9 @@ internal sealed class FrontDoor(Router router, ServerOptions options, RequestCou
         {
             // The client is gone; disposing the enumerators on the way here has cancelled its generations.
         }
-        catch (Exception failure) when (context.RequestAborted.IsCancellationRequested && failure is IOException or BadHttpRequestException)
+        catch (AnsweredException answered)
         {
-            // The connection broke while its body was read: nobody is left to answer.
-            await AnswerAsync(context, failure);
+            Note(context, answered.Error, answered.InnerException!);
         }
         catch (Exception failure)
         {
@@ -42,13 +41,18 @@ internal sealed class FrontDoor(Router router, ServerOptions options, RequestCou
         }
     }
 
-    private async Task AnswerAsync(HttpContext context, Exception failure)
+    private Task AnswerAsync(HttpContext context, Exception failure)
     {
         ApiException error = ErrorAnswer.From(failure);
+        Note(context, error, failure);
+        return ErrorAnswer.WriteAsync(context, error);
+    }
+
+    private void Note(HttpContext context, ApiException error, Exception failure)
+    {
         if (error.Status == 500)
             ServerLog.RequestFailed(logger, RequestIds.Of(context), failure);
         counter.Rejected(error.Code ?? "none");
-        await ErrorAnswer.WriteAsync(context, error);
     }
 
     private static Task WriteProcessingTime(object state)
