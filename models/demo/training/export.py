@@ -22,10 +22,10 @@ CHAT_TEMPLATE = (
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}")
 
-COMPLETIONS = ["Once upon a time", "One rainy morning, Mila the mouse", "Fenn the fox had a golden key."]
+COMPLETIONS = ["Once upon a time there was a gentle bear named Benno.", "One rainy morning, Mila the mouse", "One day, Tilda the toad"]
 CHATS = [["Who is Mila?"], ["Hello!", "Tell me a story about Oskar and a lost whistle.", "Who helped him?"],
-         ["Where does Grum live?", "And what does he like to eat?"],
-         ["What is the capital of France?"], ["My name is Anna.", "What is my name?"], ["Tell me a story about being brave."]]
+         ["Where does Grum live?", "And what does he like to eat?"], ["What is the capital of France?"], ["Who likes honey cakes?"],
+         ["Tell me a story about Fenn and Runa."], ["Tell me a joke."]]
 
 
 def write_json(folder, name, layout):
