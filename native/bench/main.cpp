@@ -342,6 +342,7 @@ std::vector<int> parse_rows(const std::string& text) {
     for (size_t begin = 0; begin < text.size();) {
         const size_t end = std::min(text.find(',', begin), text.size());
         rows.push_back(std::stoi(text.substr(begin, end - begin)));
+        if (std::count(rows.begin(), rows.end(), rows.back()) > 1) throw std::runtime_error("--rows: a count stands twice");
         if (rows.back() < 1 || rows.back() > 4096) throw std::runtime_error("--rows: expected 1 to 4096");
         begin = end + 1;
     }

@@ -54,7 +54,7 @@ TEST("A_family_the_machine_lacks_is_refused_by_name") {
 TEST("Bad_device_arguments_return_a_status_and_a_message") {
     nlm_device_options options = default_options();
     nlm_device* device = nullptr;
-    CHECK(failed_with(nlm_device_open(nullptr, &device), NLM_INVALID_ARGUMENT, "args"));
+    CHECK(failed_with(nlm_device_open(nullptr, &device), NLM_INVALID_ARGUMENT, "options"));
     CHECK(failed_with(nlm_device_open(&options, nullptr), NLM_INVALID_ARGUMENT, "device"));
     options.size = 4;
     CHECK(failed_with(nlm_device_open(&options, &device), NLM_INVALID_ARGUMENT, "size"));
