@@ -172,6 +172,7 @@ public:
         count_ = static_cast<int>(packed - first_ < QueryTile ? packed - first_ : QueryTile);
         head_dim_ = static_cast<int>(layout_.head_dim);
         columns_ = static_cast<int>(layout_.v_columns);
+        block_size_ = static_cast<uint32_t>(layout_.block_size);
         for (int row = 0; row < count_; row++) positions_[row] = first_position(sequence) + (first_ + row) / plan.group;
         key_begin_ = first_key(args_, position(0));
         key_end_ = position(count_ - 1) + 1;
@@ -266,8 +267,11 @@ private:
         std::memset(outputs_[0], 0, sizeof(float) * static_cast<size_t>(count_ * columns_));
         const int64_t begin = split * plan_.split_keys;
         const int64_t end = begin + plan_.split_keys < key_end_ ? begin + plan_.split_keys : key_end_;
-        const int64_t first_tile = key_begin_ / KeyTile * KeyTile;
-        for (int64_t tile = begin > first_tile ? begin : first_tile; tile < end; tile += KeyTile) run_tile(tile);
+        const int64_t seen = key_begin_ / KeyTile * KeyTile;
+        const int64_t first_tile = begin > seen ? begin : seen;
+        KeyTilePointers pointers;
+        locate(first_tile, pointers);
+        for (int64_t tile = first_tile; tile < end; tile += KeyTile) run_tile(tile, pointers);
         for (int row = 0; row < count_; row++) state_[row].sum = sum_of(sums_[row]);
     }
 
@@ -279,8 +283,10 @@ private:
         for (int panel = 0; panel < KeyTile / Panel; panel++) {
             int64_t token = tile + panel * Panel;
             if (token + Panel <= low || token >= high) token = low / Panel * Panel;
-            const char* block = data + sequence_.blocks[token / layout_.block_size] * layout_.block_bytes;
-            const int64_t inside = token % layout_.block_size;
+            const uint32_t number =
+                static_cast<uint32_t>(token) / block_size_; // 32 bits: 64-bit division costs four times as much
+            const int64_t inside = static_cast<uint32_t>(token) - number * block_size_;
+            const char* block = data + sequence_.blocks[number] * layout_.block_bytes;
             const char* k = block + inside * head_dim_ * layout_.element_bytes;
             pointers.v[panel] = block + layout_.k_bytes + inside * columns_ * layout_.element_bytes;
             if constexpr (Halves) {
@@ -291,27 +297,20 @@ private:
         }
     }
 
-    // Asks for the next tile while this one is in work: panels are short runs in scattered blocks, which no hardware
-    // prefetcher follows.
-    void prefetch(int64_t tile) const {
-        if (tile >= key_end_) return;
-        KeyTilePointers pointers;
-        locate(tile, pointers);
-        const int64_t k_bytes = Panel * head_dim_ * layout_.element_bytes, v_bytes = Panel * columns_ * layout_.element_bytes;
-        for (int panel = 0; panel < KeyTile / Panel; panel++) {
-            const char* k = Halves ? (panel % 2 ? pointers.k_high : pointers.k_low)[panel / 2] : pointers.k_low[panel];
-            for (int64_t line = 0; line < k_bytes; line += 64) __builtin_prefetch(k + line);
-            for (int64_t line = 0; line < v_bytes; line += 64) __builtin_prefetch(pointers.v[panel] + line);
-        }
-    }
-
-    void run_tile(int64_t tile) {
-        KeyTilePointers pointers;
-        locate(tile, pointers);
-        prefetch(tile + KeyTile);
+    // The first rows of a tile ask for the next one, line by line as they compute: panels are short runs in scattered blocks,
+    // which no hardware prefetcher follows, and a burst of requests would stall instead of overlapping.
+    void run_tile(int64_t tile, KeyTilePointers& pointers) {
+        const bool last = tile + KeyTile >= key_end_;
+        KeyTilePointers next = pointers;
+        if (!last) locate(tile + KeyTile, next);
+        next_ = last ? nullptr : &next;
         int row = 0;
-        for (; row + RowsAtOnce <= count_; row += RowsAtOnce) run_rows<RowsAtOnce>(tile, pointers, row);
+        for (; row + RowsAtOnce <= count_; row += RowsAtOnce) {
+            run_rows<RowsAtOnce>(tile, pointers, row);
+            next_ = nullptr;
+        }
         if (row < count_) run_last_rows<RowsAtOnce - 1>(tile, pointers, row);
+        pointers = next;
     }
 
     template <int Rows> void run_last_rows(int64_t tile, const KeyTilePointers& pointers, int row) {
@@ -352,6 +351,7 @@ private:
     template <int Rows> NLM_INLINE void multiply_keys(const KeyTilePointers& pointers, int row, float (&scores)[Rows][KeyTile]) {
         const int steps = head_dim_ / Math::Step;
         const Element* query = query_ + row * head_dim_;
+        const KeyTilePointers* next = next_;
         constexpr int Stride = Panel * Math::Step * static_cast<int>(sizeof(typename Math::CacheElement));
         for (int group = 0; group < 4; group += VectorsAtOnce) {
             Lanes sums[Rows][VectorsAtOnce];
@@ -359,6 +359,9 @@ private:
                 for (int n = 0; n < VectorsAtOnce; n++) sums[r][n] = set(0.0f);
             }
             for (int k = 0; k < steps; k++) {
+                if (next) {
+                    for (int n = 0; n < VectorsAtOnce; n++) __builtin_prefetch(next->k_low[group + n] + k * Stride);
+                }
                 typename Math::Right keys[VectorsAtOnce];
 #pragma GCC unroll 8
                 for (int n = 0; n < VectorsAtOnce; n++) {
@@ -394,7 +397,7 @@ private:
             p[n] = select(seen[n], exp2(s[n] - set(maximum)), set(0.0f));
             Math::store_probabilities(probabilities + 16 * n, p[n]);
         }
-        const float factor = first_lane(exp2(set(old - maximum)));
+        const float factor = old == maximum ? 1.0f : first_lane(exp2(set(old - maximum))); // exp2(0) is 1 to the bit
         sums_[row] = fma(sums_[row], set(factor), (p[0] + p[1]) + (p[2] + p[3]));
         state_[row].maximum = maximum;
         return factor;
@@ -436,7 +439,11 @@ private:
             const int begin = low > panel * Panel ? low - panel * Panel : 0;
             const int end = high < (panel + 1) * Panel ? high - panel * Panel : Panel;
             const char* v = pointers.v[panel] + vector * VectorBytes;
+            const char* next = next_ ? next_->v[panel] + vector * VectorBytes : nullptr;
             const auto step = [&](int k, auto edit) {
+                if (next) {
+                    for (int n = 0; n < Vectors; n++) __builtin_prefetch(next + k * stride + n * VectorBytes);
+                }
                 typename Math::Right values[Vectors];
 #pragma GCC unroll 8
                 for (int n = 0; n < Vectors; n++) {
@@ -508,8 +515,10 @@ private:
     int64_t kv_head_, first_; // first packed row
     int count_;               // packed rows
     int head_dim_, columns_;
+    uint32_t block_size_;
     int64_t key_begin_, key_end_; // keys that any row sees
     float score_scale_, softcap_;
+    const KeyTilePointers* next_ = nullptr; // of the next tile, while it is to be prefetched
     int64_t positions_[QueryTile];
     RowState state_[QueryTile], merged_[QueryTile];
     alignas(64) Lanes sums_[QueryTile];
