@@ -190,12 +190,24 @@ struct Winner {
     }
 };
 
-// Noise of token t is word t % 4 of counter (t / 4, 0, position, 0).
+// The least word >> 9 whose noise reaches `noise`, less a margin for the rounding of the fp32 logarithms.
+inline uint32_t word_for(float noise) {
+    const double least = std::exp(-std::exp(-(static_cast<double>(noise) - 1e-3))) * 0x1p23 - 16;
+    return least > 0 ? static_cast<uint32_t>(least) : 0;
+}
+
+// Offers a chunk's tokens; highest is its largest softened logit. Noise of token t is word t % 4 of counter (t / 4, 0, position,
+// 0).
 inline void draw_chunk(const nlm_sample_row& p, const float* z, int64_t begin, int64_t vocabulary, const Softener& soften,
-                       Winner& winner) {
-    uint32_t counters[16], words[4][16], noise[SampleChunk];
+                       float highest, Winner& winner) {
+    uint32_t counters[16], words[4][16], noise[SampleChunk], largest = 0;
     for (int i = 0; i < 16; i++) counters[i] = static_cast<uint32_t>(begin / 4 + i);
     philox(p.seed, counters, static_cast<uint32_t>(p.position), 0, words);
+    for (const auto& row : words) {
+        for (const uint32_t word : row) largest = std::max(largest, word);
+    }
+    // Most chunks have no noise large enough: they need no logarithm.
+    if (winner.token >= 0 && largest >> 9 < word_for(winner.score - highest)) return;
     for (int i = 0; i < SampleChunk; i++) noise[i] = words[i % 4][i / 4];
     each_vector(z, begin, std::min(begin + SampleChunk, vocabulary), [&](int64_t i, int count, Lanes v) {
         const Lanes scores = soften(v) + gumbel(noise + (i - begin));
@@ -210,10 +222,11 @@ inline void draw_chunk(const nlm_sample_row& p, const float* z, int64_t begin, i
 inline int32_t draw_from_row(const nlm_sample_row& p, const float* z, int64_t vocabulary, const RowScan& scan,
                              const Softener& soften, const float* maxima) {
     Winner winner;
-    draw_chunk(p, z, scan.token / SampleChunk * SampleChunk, vocabulary, soften, winner);
+    draw_chunk(p, z, scan.token / SampleChunk * SampleChunk, vocabulary, soften, 0, winner);
     for (int64_t begin = 0, chunk = 0; begin < vocabulary; begin += SampleChunk, chunk++) {
-        if ((maxima[chunk] - soften.maximum) * soften.inverse_temperature + NoiseMax < winner.score) continue;
-        draw_chunk(p, z, begin, vocabulary, soften, winner);
+        const float highest = (maxima[chunk] - soften.maximum) * soften.inverse_temperature;
+        if (highest + NoiseMax < winner.score) continue;
+        draw_chunk(p, z, begin, vocabulary, soften, highest, winner);
     }
     return winner.token;
 }
