@@ -362,10 +362,10 @@ typedef enum nlm_sample_flag { NLM_SAMPLE_NONFINITE = 1, NLM_SAMPLE_NOTHING_ALLO
 
 /*
  * Order per row: allowed mask and bias, then repetition, frequency and presence penalties, temperature, min-p, top-k, top-p (each
- * over what the filter before it left), then Gumbel-max with noise philox4x32-10(key = seed, counter = (position, token id)). min-p
- * keeps what has at least min_p times the largest probability; top-k keeps everything equal to the k-th value; top-p keeps the
- * smallest set of most probable tokens whose share of the remaining mass reaches p, at least one (ties: lower ids first). Greedy is
- * argmax after mask, bias and penalties, ties to the lowest id.
+ * over what the filter before it left), then Gumbel-max; the noise of token t is word t % 4 of philox4x32-10(key = seed,
+ * counter = (t / 4, 0, position, 0)). min-p keeps what has at least min_p times the largest probability; top-k keeps everything
+ * equal to the k-th value; top-p keeps the smallest set of most probable tokens whose share of the remaining mass reaches p, at
+ * least one (ties: lower ids first). Greedy is argmax after mask, bias and penalties, ties to the lowest id.
  * Log-probabilities and ranks are of the raw logits. A row with NaN or +inf is flagged; -inf is a legal logit.
  */
 typedef struct nlm_sample_args {
@@ -374,7 +374,7 @@ typedef struct nlm_sample_args {
     nlm_sample_result* results;      /* device [rows] */
     int32_t* top_ids;                /* device [rows, top_logprobs_max], best first, or null */
     float* top_values;               /* device [rows, top_logprobs_max] log-probabilities, or null */
-    float* processed;                /* device [rows, vocabulary] logits after every filter (-inf = removed), or null; for tests */
+    float* processed;                /* device [rows, vocabulary] (logit - best) / temperature after every filter, -inf = removed; or null */
     const float* logits;             /* device [rows, logits_stride] fp32 */
     const nlm_sample_row* parameters; /* device [rows] */
     uint16_t* token_counts;          /* device [count_rows, vocabulary] output tokens so far, saturating; the drawn token is counted */

@@ -586,10 +586,10 @@ public unsafe struct SampleResult // nlm_sample_result
 
 /// <summary>
 /// Order per row: allowed mask and bias, then repetition, frequency and presence penalties, temperature, min-p, top-k, top-p (each
-/// over what the filter before it left), then Gumbel-max with noise philox4x32-10(key = seed, counter = (position, token id)). min-p
-/// keeps what has at least min_p times the largest probability; top-k keeps everything equal to the k-th value; top-p keeps the
-/// smallest set of most probable tokens whose share of the remaining mass reaches p, at least one (ties: lower ids first). Greedy is
-/// argmax after mask, bias and penalties, ties to the lowest id.
+/// over what the filter before it left), then Gumbel-max; the noise of token t is word t % 4 of philox4x32-10(key = seed,
+/// counter = (t / 4, 0, position, 0)). min-p keeps what has at least min_p times the largest probability; top-k keeps everything
+/// equal to the k-th value; top-p keeps the smallest set of most probable tokens whose share of the remaining mass reaches p, at
+/// least one (ties: lower ids first). Greedy is argmax after mask, bias and penalties, ties to the lowest id.
 /// Log-probabilities and ranks are of the raw logits. A row with NaN or +inf is flagged; -inf is a legal logit.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = 152)]
@@ -605,7 +605,7 @@ public unsafe struct SampleArgs // nlm_sample_args
     public int* TopIds; // int32_t* top_ids
     /// <summary>device [rows, top_logprobs_max] log-probabilities, or null</summary>
     public float* TopValues; // float* top_values
-    /// <summary>device [rows, vocabulary] logits after every filter (-inf = removed), or null; for tests</summary>
+    /// <summary>device [rows, vocabulary] (logit - best) / temperature after every filter, -inf = removed; or null</summary>
     public float* Processed; // float* processed
     /// <summary>device [rows, logits_stride] fp32</summary>
     public float* Logits; // const float* logits
