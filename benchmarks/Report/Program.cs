@@ -23,6 +23,7 @@ internal static class Program
         Sections.Kernels(page, figures, args[0]);
         Sections.Llama(page, figures, args[0]);
         Sections.Serving(page, figures, args[0]);
+        Sections.Waste(page, figures);
         Sections.Start(page, figures);
         Sections.Host(page, figures);
         File.WriteAllText(Path.Combine(args[0], "README.md"), page.ToString());

@@ -74,6 +74,16 @@ internal static class Sections
             [("NativeLM, HTTP", [.. runs.Select(r => r.GetProperty("output_tokens_per_second").GetDouble())]), ("llama.cpp, bound without server", bounds)]);
     }
 
+    public static void Waste(StringBuilder page, Figures figures)
+    {
+        if (figures.Part("overhead") is JsonElement overhead)
+            page.AppendLine(CultureInfo.InvariantCulture,
+                $"Engine thread outside the device (scheduling, commit, publishing), share of its busy time over those runs: {N(overhead, "host_share_percent", 2)} %.\n");
+        if (figures.Part("kv") is JsonElement kv)
+            page.AppendLine(CultureInfo.InvariantCulture,
+                $"KV slots that had an owner but held no token, summed over steps, ShareGPT-like lengths, block size {kv.GetProperty("block_size")}: **{N(kv, "slots_wasted_percent", 2)} %** (goal: under 4 %).\n");
+    }
+
     public static void Start(StringBuilder page, Figures figures)
     {
         if (figures.Part("start") is not JsonElement start)

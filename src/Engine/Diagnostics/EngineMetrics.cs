@@ -39,6 +39,8 @@ public sealed class EngineMetrics
         SlowReaders = Add(new Counter("nativelm:stream_slow_clients_total", "Requests cancelled because their events were not read."));
         InvariantFailures = Add(new Counter("nativelm:invariant_failures_total", "Engine stops because a bookkeeping check failed."));
         Steps = Add(new Counter("nativelm:steps_total", "Steps run."));
+        KvSlotSteps = Add(new Counter("nativelm:kv_slot_steps_total", "Token slots of KV blocks that had an owner, summed over steps."));
+        KvTokenSteps = Add(new Counter("nativelm:kv_token_steps_total", "Slots of those that held a token, summed over steps: the rest is waste."));
         _success = [.. Enum.GetValues<FinishReason>().Where(r => r != FinishReason.None).Select(reason => Add(new Counter(
             "vllm:request_success_total", "Requests that ended, by reason.", "finished_reason", Label(reason))))];
         _rejected = [.. Enum.GetValues<RejectionKind>().Select(kind => Add(new Counter(
@@ -81,6 +83,8 @@ public sealed class EngineMetrics
     internal Counter SlowReaders { get; }
     internal Counter InvariantFailures { get; }
     internal Counter Steps { get; }
+    internal Counter KvSlotSteps { get; }
+    internal Counter KvTokenSteps { get; }
     internal Histogram TimeToFirstToken { get; }
     internal Histogram InterTokenLatency { get; }
     internal Histogram TimePerOutputToken { get; }

@@ -1,4 +1,5 @@
 using NativeLM.Engine.Scheduling;
+using NativeLM.Engine.Sequences;
 
 namespace NativeLM.Engine.Diagnostics;
 
@@ -74,7 +75,21 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
         metrics.ExecutorStep.Observe(Seconds(_planned, _computed));
         metrics.SchedulerStep.Observe(Seconds(_begun, _planned) + Seconds(_computed, now));
         queue.ObserveStep(plan.TokenCount, time.GetElapsedTime(_begun, now));
+        CountSlots(scheduler);
         Levels(scheduler, queue);
+    }
+
+    /// <summary>How much of the blocks that have an owner holds tokens (the paper's measure of waste, section 6.2).</summary>
+    private void CountSlots(Scheduler scheduler)
+    {
+        long blocks = 0, tokens = 0;
+        foreach (Sequence sequence in scheduler.Running)
+        {
+            blocks += sequence.Blocks.Count;
+            tokens += sequence.ComputedCount;
+        }
+        metrics.KvSlotSteps.Add(blocks * scheduler.BlockSize);
+        metrics.KvTokenSteps.Add(tokens);
     }
 
     /// <summary>Sets the gauges.</summary>

@@ -54,6 +54,9 @@ internal sealed class Scheduler
     /// <summary>The KV blocks.</summary>
     public BlockPool Pool => _pool;
 
+    /// <summary>Token slots of a block.</summary>
+    public int BlockSize => _limits.BlockSize;
+
     /// <summary>Preemptions so far.</summary>
     public long PreemptionCount { get; private set; }
 
