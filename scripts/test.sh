@@ -71,7 +71,7 @@ say "Tests"
 selected native && run native "$native_build/nativelm_tests_cpu"
 for project in tests/*/*.csproj; do
     name=$(basename "$project" .csproj)
-    selected "$name" && run "$name" "artifacts/dotnet/bin/$name/release/$name" --no-progress
+    selected "$name" && run "$name" "artifacts/dotnet/bin/$name/release/$name" --progress off
 done
 
 if ! $fast && [ ${#words[@]} -eq 0 ]; then
