@@ -150,8 +150,7 @@ NLM_INLINE void multiply_rows(Lanes (&sums)[Rows][Vectors], const typename Math:
 
 // Where a tile of 64 keys lies: 4 groups of 16 tokens for Q·K, panels for P·V.
 struct KeyTilePointers {
-    const char* k_low[4];
-    const char* k_high[4]; // second half of a group where panels have 8 tokens
+    const char* k[4][2]; // both halves of a group where panels have 8 tokens, else twice the same
     const char* v[8];
 };
 
@@ -290,9 +289,9 @@ private:
             const char* k = block + inside * head_dim_ * layout_.element_bytes;
             pointers.v[panel] = block + layout_.k_bytes + inside * columns_ * layout_.element_bytes;
             if constexpr (Halves) {
-                (panel % 2 ? pointers.k_high : pointers.k_low)[panel / 2] = k;
+                pointers.k[panel / 2][panel % 2] = k;
             } else {
-                pointers.k_low[panel] = pointers.k_high[panel] = k;
+                pointers.k[panel][0] = pointers.k[panel][1] = k;
             }
         }
     }
@@ -360,13 +359,13 @@ private:
             }
             for (int k = 0; k < steps; k++) {
                 if (next) {
-                    for (int n = 0; n < VectorsAtOnce; n++) __builtin_prefetch(next->k_low[group + n] + k * Stride);
+                    for (int n = 0; n < VectorsAtOnce; n++) __builtin_prefetch(next->k[group + n][0] + k * Stride);
                 }
                 typename Math::Right keys[VectorsAtOnce];
 #pragma GCC unroll 8
                 for (int n = 0; n < VectorsAtOnce; n++) {
-                    keys[n] = Math::template right<Halves>(pointers.k_low[group + n] + k * Stride,
-                                                           pointers.k_high[group + n] + k * Stride);
+                    keys[n] = Math::template right<Halves>(pointers.k[group + n][0] + k * Stride,
+                                                           pointers.k[group + n][1] + k * Stride);
                 }
                 multiply_rows<Math, Rows, VectorsAtOnce>(sums, query, head_dim_, k, keys);
             }

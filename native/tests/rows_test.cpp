@@ -185,7 +185,6 @@ TEST("Gathered_rows_are_exact_and_negative_indices_leave_a_row_alone") {
     CHECK(refused(nlm_gather_rows(device.stream(), &args), "indices[1]"), "%s", nlm_last_error());
 }
 
-// Read back through attention: with one visible key the output is that key's V; K shows in q_out's twin.
 TEST("Query_norm_and_rotation_agree_with_doubles_in_both_styles") {
     const int32_t rows = 5, heads = 3, positions = 40;
     for (const nlm_isa isa : supported_families()) {
