@@ -29,6 +29,7 @@ rm -rf "$logs" && mkdir -p "$logs"
 # Adds a run's counts from the closing lines of its log; a run that ended badly without counting counts as one failure.
 count() { # name, exit status, log
     local p f s
+    sed -i 's/\x1b\[[0-9;]*m//g' "$3" # some runners colour their lines when CI is set
     if grep -qE '^[0-9]+ passed, [0-9]+ failed' "$3"; then
         read -r p f s < <(grep -E '^[0-9]+ passed, [0-9]+ failed' "$3" | tail -1 | sed -E 's/^([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?.*/\1 \2 \4/')
     else
