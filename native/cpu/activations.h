@@ -6,7 +6,9 @@
 
 namespace nlm::cpu::NLM_FAMILY {
 
-NLM_INLINE Lanes silu(Lanes x) { return x / (set(1.0f) + exp(set(0.0f) - x)); }
+NLM_INLINE Lanes silu(Lanes x) {
+    return x / (set(1.0f) + exp(set(0.0f) - x));
+}
 
 // erf by formula 7.1.26 of Abramowitz and Stegun: absolute error below 2e-7.
 NLM_INLINE Lanes erf(Lanes x) {
@@ -20,7 +22,9 @@ NLM_INLINE Lanes erf(Lanes x) {
     const Lanes y = set(1.0f) - p * t * exp(set(0.0f) - magnitude * magnitude);
     return select(less(x, set(0.0f)), set(0.0f) - y, y);
 }
-NLM_INLINE Lanes gelu(Lanes x) { return set(0.5f) * x * (set(1.0f) + erf(x * set(0.70710678118654752f))); }
+NLM_INLINE Lanes gelu(Lanes x) {
+    return set(0.5f) * x * (set(1.0f) + erf(x * set(0.70710678118654752f)));
+}
 NLM_INLINE Lanes gelu_tanh(Lanes x) {
     const Lanes inner = set(0.79788456080286536f) * fma(set(0.044715f) * x * x, x, x);
     return set(0.5f) * x * (set(1.0f) + tanh(inner));

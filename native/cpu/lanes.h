@@ -51,8 +51,12 @@ NLM_INLINE float float_of(uint32_t bits) {
 }
 
 // Scalar conversions, to nearest even; NaN stays NaN.
-NLM_INLINE float to_float(float value) { return value; }
-NLM_INLINE float to_float(Bf16 value) { return float_of(static_cast<uint32_t>(value.bits) << 16); }
+NLM_INLINE float to_float(float value) {
+    return value;
+}
+NLM_INLINE float to_float(Bf16 value) {
+    return float_of(static_cast<uint32_t>(value.bits) << 16);
+}
 NLM_INLINE float to_float(F16 value) {
     const uint32_t sign = static_cast<uint32_t>(value.bits & 0x8000u) << 16;
     const uint32_t magnitude = value.bits & 0x7fffu;
@@ -62,7 +66,9 @@ NLM_INLINE float to_float(F16 value) {
     return sign ? -small : small;
 }
 template <typename T> NLM_INLINE T from_float(float value);
-template <> NLM_INLINE float from_float<float>(float value) { return value; }
+template <> NLM_INLINE float from_float<float>(float value) {
+    return value;
+}
 template <> NLM_INLINE Bf16 from_float<Bf16>(float value) {
     const uint32_t bits = bits_of(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u) return Bf16{static_cast<uint16_t>(bits >> 16 | 0x40u)};
@@ -93,15 +99,25 @@ struct Lanes {
 };
 using LaneMask = __mmask16;
 
-NLM_INLINE LaneMask first_lanes(int count) { return static_cast<LaneMask>(count >= 16 ? 0xffff : (1u << count) - 1u); }
-NLM_INLINE Lanes set(float value) { return {_mm512_set1_ps(value)}; }
-NLM_INLINE Lanes load(const float* p) { return {_mm512_loadu_ps(p)}; }
+NLM_INLINE LaneMask first_lanes(int count) {
+    return static_cast<LaneMask>(count >= 16 ? 0xffff : (1u << count) - 1u);
+}
+NLM_INLINE Lanes set(float value) {
+    return {_mm512_set1_ps(value)};
+}
+NLM_INLINE Lanes load(const float* p) {
+    return {_mm512_loadu_ps(p)};
+}
 NLM_INLINE Lanes load(const Bf16* p) {
     const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16))};
 }
-NLM_INLINE Lanes load(const F16* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
-NLM_INLINE void store(float* p, Lanes x) { _mm512_storeu_ps(p, x.v); }
+NLM_INLINE Lanes load(const F16* p) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+NLM_INLINE void store(float* p, Lanes x) {
+    _mm512_storeu_ps(p, x.v);
+}
 NLM_INLINE __m256i round_bf16(Lanes x) {
     const __m512i bits = _mm512_castps_si512(x.v);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -110,41 +126,77 @@ NLM_INLINE __m256i round_bf16(Lanes x) {
     const __mmask16 nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16));
 }
-NLM_INLINE void store(Bf16* p, Lanes x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), round_bf16(x)); }
+NLM_INLINE void store(Bf16* p, Lanes x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), round_bf16(x));
+}
 NLM_INLINE void store(F16* p, Lanes x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 // Lanes from count on are 0 and their memory is not touched.
-NLM_INLINE Lanes load_first(const float* p, int count) { return {_mm512_maskz_loadu_ps(first_lanes(count), p)}; }
-NLM_INLINE __m256i load_first_halves(const void* p, int count) { return _mm256_maskz_loadu_epi16(first_lanes(count), p); }
+NLM_INLINE Lanes load_first(const float* p, int count) {
+    return {_mm512_maskz_loadu_ps(first_lanes(count), p)};
+}
+NLM_INLINE __m256i load_first_halves(const void* p, int count) {
+    return _mm256_maskz_loadu_epi16(first_lanes(count), p);
+}
 NLM_INLINE Lanes load_first(const Bf16* p, int count) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_first_halves(p, count)), 16))};
 }
-NLM_INLINE Lanes load_first(const F16* p, int count) { return {_mm512_cvtph_ps(load_first_halves(p, count))}; }
-NLM_INLINE void store_first(float* p, Lanes x, int count) { _mm512_mask_storeu_ps(p, first_lanes(count), x.v); }
-NLM_INLINE void store_first(Bf16* p, Lanes x, int count) { _mm256_mask_storeu_epi16(p, first_lanes(count), round_bf16(x)); }
+NLM_INLINE Lanes load_first(const F16* p, int count) {
+    return {_mm512_cvtph_ps(load_first_halves(p, count))};
+}
+NLM_INLINE void store_first(float* p, Lanes x, int count) {
+    _mm512_mask_storeu_ps(p, first_lanes(count), x.v);
+}
+NLM_INLINE void store_first(Bf16* p, Lanes x, int count) {
+    _mm256_mask_storeu_epi16(p, first_lanes(count), round_bf16(x));
+}
 NLM_INLINE void store_first(F16* p, Lanes x, int count) {
     _mm256_mask_storeu_epi16(p, first_lanes(count), _mm512_cvtps_ph(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-NLM_INLINE Lanes operator+(Lanes a, Lanes b) { return {_mm512_add_ps(a.v, b.v)}; }
-NLM_INLINE Lanes operator-(Lanes a, Lanes b) { return {_mm512_sub_ps(a.v, b.v)}; }
-NLM_INLINE Lanes operator*(Lanes a, Lanes b) { return {_mm512_mul_ps(a.v, b.v)}; }
-NLM_INLINE Lanes operator/(Lanes a, Lanes b) { return {_mm512_div_ps(a.v, b.v)}; }
-NLM_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+NLM_INLINE Lanes operator+(Lanes a, Lanes b) {
+    return {_mm512_add_ps(a.v, b.v)};
+}
+NLM_INLINE Lanes operator-(Lanes a, Lanes b) {
+    return {_mm512_sub_ps(a.v, b.v)};
+}
+NLM_INLINE Lanes operator*(Lanes a, Lanes b) {
+    return {_mm512_mul_ps(a.v, b.v)};
+}
+NLM_INLINE Lanes operator/(Lanes a, Lanes b) {
+    return {_mm512_div_ps(a.v, b.v)};
+}
+NLM_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) {
+    return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
 // b where a is NaN or b is NaN, as the instruction has it: put the value whose NaN must survive second.
-NLM_INLINE Lanes max(Lanes a, Lanes b) { return {_mm512_max_ps(a.v, b.v)}; }
-NLM_INLINE Lanes min(Lanes a, Lanes b) { return {_mm512_min_ps(a.v, b.v)}; }
-NLM_INLINE Lanes round(Lanes x) { return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+NLM_INLINE Lanes max(Lanes a, Lanes b) {
+    return {_mm512_max_ps(a.v, b.v)};
+}
+NLM_INLINE Lanes min(Lanes a, Lanes b) {
+    return {_mm512_min_ps(a.v, b.v)};
+}
+NLM_INLINE Lanes round(Lanes x) {
+    return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
 // x · 2ⁿ for whole n in [-126, 127].
-NLM_INLINE Lanes scale(Lanes x, Lanes n) { return {_mm512_scalef_ps(x.v, n.v)}; }
+NLM_INLINE Lanes scale(Lanes x, Lanes n) {
+    return {_mm512_scalef_ps(x.v, n.v)};
+}
 NLM_INLINE LaneMask lanes_between(int begin, int end) {
     return static_cast<LaneMask>(first_lanes(end < 0 ? 0 : end) & ~first_lanes(begin < 0 ? 0 : begin));
 }
-NLM_INLINE LaneMask less(Lanes a, Lanes b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
-NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) { return {_mm512_mask_mov_ps(no.v, mask, yes.v)}; }
+NLM_INLINE LaneMask less(Lanes a, Lanes b) {
+    return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ);
+}
+NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) {
+    return {_mm512_mask_mov_ps(no.v, mask, yes.v)};
+}
 
-NLM_INLINE LaneMask mask_of_bits(uint32_t bits) { return static_cast<LaneMask>(bits); }
+NLM_INLINE LaneMask mask_of_bits(uint32_t bits) {
+    return static_cast<LaneMask>(bits);
+}
 NLM_INLINE Lanes load_counts(const uint16_t* p) {
     return {_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))))};
 }
@@ -163,12 +215,24 @@ struct LaneMask {
     __m256 a, b;
 };
 
-NLM_INLINE Lanes set(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
-NLM_INLINE Lanes load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-NLM_INLINE __m256 widen_bf16(__m128i half) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16)); }
-NLM_INLINE __m128i load_halves(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-NLM_INLINE Lanes load(const Bf16* p) { return {widen_bf16(load_halves(p)), widen_bf16(load_halves(p + 8))}; }
-NLM_INLINE Lanes load(const F16* p) { return {_mm256_cvtph_ps(load_halves(p)), _mm256_cvtph_ps(load_halves(p + 8))}; }
+NLM_INLINE Lanes set(float value) {
+    return {_mm256_set1_ps(value), _mm256_set1_ps(value)};
+}
+NLM_INLINE Lanes load(const float* p) {
+    return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+NLM_INLINE __m256 widen_bf16(__m128i half) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+NLM_INLINE __m128i load_halves(const void* p) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(p));
+}
+NLM_INLINE Lanes load(const Bf16* p) {
+    return {widen_bf16(load_halves(p)), widen_bf16(load_halves(p + 8))};
+}
+NLM_INLINE Lanes load(const F16* p) {
+    return {_mm256_cvtph_ps(load_halves(p)), _mm256_cvtph_ps(load_halves(p + 8))};
+}
 NLM_INLINE void store(float* p, Lanes x) {
     _mm256_storeu_ps(p, x.a);
     _mm256_storeu_ps(p + 8, x.b);
@@ -189,13 +253,27 @@ NLM_INLINE void store(F16* p, Lanes x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-NLM_INLINE Lanes operator+(Lanes x, Lanes y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
-NLM_INLINE Lanes operator-(Lanes x, Lanes y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
-NLM_INLINE Lanes operator*(Lanes x, Lanes y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-NLM_INLINE Lanes operator/(Lanes x, Lanes y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
-NLM_INLINE Lanes fma(Lanes x, Lanes y, Lanes z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
-NLM_INLINE Lanes max(Lanes x, Lanes y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
-NLM_INLINE Lanes min(Lanes x, Lanes y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+NLM_INLINE Lanes operator+(Lanes x, Lanes y) {
+    return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
+}
+NLM_INLINE Lanes operator-(Lanes x, Lanes y) {
+    return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)};
+}
+NLM_INLINE Lanes operator*(Lanes x, Lanes y) {
+    return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)};
+}
+NLM_INLINE Lanes operator/(Lanes x, Lanes y) {
+    return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)};
+}
+NLM_INLINE Lanes fma(Lanes x, Lanes y, Lanes z) {
+    return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+NLM_INLINE Lanes max(Lanes x, Lanes y) {
+    return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
+}
+NLM_INLINE Lanes min(Lanes x, Lanes y) {
+    return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
+}
 NLM_INLINE Lanes round(Lanes x) {
     return {_mm256_round_ps(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
             _mm256_round_ps(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
@@ -227,7 +305,8 @@ NLM_INLINE LaneMask mask_of_bits(uint32_t bits) {
     return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(low, one)), _mm256_castsi256_ps(_mm256_cmpeq_epi32(high, one))};
 }
 NLM_INLINE Lanes load_counts(const uint16_t* p) {
-    return {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(load_halves(p))), _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(load_halves(p + 8)))};
+    return {_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(load_halves(p))),
+            _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(load_halves(p + 8)))};
 }
 NLM_INLINE __m256 exponent_of(__m256 x) {
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_srli_epi32(_mm256_castps_si256(x), 23), _mm256_set1_epi32(127)));
@@ -243,7 +322,8 @@ NLM_INLINE Lanes mantissa_of(Lanes x, Lanes& exponent) {
 
 #else
 
-// The compiler's own vectors, four SSE registers each: arrays would be unrolled lane by lane, at a cost in speed and compile time.
+// The compiler's own vectors, four SSE registers each: arrays would be unrolled lane by lane, at a cost in speed and compile
+// time.
 typedef float LaneVector __attribute__((vector_size(64)));
 typedef int32_t LaneIntegers __attribute__((vector_size(64)));
 typedef uint32_t LaneBits __attribute__((vector_size(64)));
@@ -270,7 +350,9 @@ NLM_INLINE Lanes load(const float* p) {
     std::memcpy(&x, p, sizeof x);
     return x;
 }
-NLM_INLINE void store(float* p, Lanes x) { std::memcpy(p, &x, sizeof x); }
+NLM_INLINE void store(float* p, Lanes x) {
+    std::memcpy(p, &x, sizeof x);
+}
 template <typename T> NLM_INLINE void store(T* p, Lanes x) {
     for (int i = 0; i < 16; i++) p[i] = from_float<T>(x.v[i]);
 }
@@ -301,15 +383,19 @@ NLM_INLINE Lanes round(Lanes x) {
     return {(x.v + 12582912.0f) - 12582912.0f};
 }
 NLM_INLINE Lanes scale(Lanes x, Lanes n) {
-    const LaneBits exponent = (LaneBits)__builtin_convertvector(n.v, LaneIntegers); // anything for NaN: its product is NaN
+    const LaneBits exponent = (LaneBits) __builtin_convertvector(n.v, LaneIntegers); // anything for NaN: its product is NaN
     return {x.v * (LaneVector)((exponent + 127u) << 23)};
 }
 NLM_INLINE LaneMask lanes_between(int begin, int end) {
     const LaneIntegers index{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return {(index >= begin) & (index < end)};
 }
-NLM_INLINE LaneMask less(Lanes a, Lanes b) { return {a.v < b.v}; }
-NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) { return {mask.v ? yes.v : no.v}; }
+NLM_INLINE LaneMask less(Lanes a, Lanes b) {
+    return {a.v < b.v};
+}
+NLM_INLINE Lanes select(LaneMask mask, Lanes yes, Lanes no) {
+    return {mask.v ? yes.v : no.v};
+}
 NLM_INLINE LaneMask mask_of_bits(uint32_t bits) {
     LaneMask mask;
     for (int i = 0; i < 16; i++) mask.v[i] = -static_cast<int32_t>(bits >> i & 1);
@@ -352,14 +438,28 @@ NLM_INLINE float max_of_eight(__m256 x) {
 }
 #endif
 #if defined(__AVX512F__)
-NLM_INLINE __m256 upper_half(__m512 x) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)); }
-NLM_INLINE float sum_of(Lanes x) { return sum_of_eight(_mm256_add_ps(_mm512_castps512_ps256(x.v), upper_half(x.v))); }
-NLM_INLINE float max_of(Lanes x) { return max_of_eight(_mm256_max_ps(_mm512_castps512_ps256(x.v), upper_half(x.v))); }
-NLM_INLINE float first_lane(Lanes x) { return _mm512_cvtss_f32(x.v); }
+NLM_INLINE __m256 upper_half(__m512 x) {
+    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+}
+NLM_INLINE float sum_of(Lanes x) {
+    return sum_of_eight(_mm256_add_ps(_mm512_castps512_ps256(x.v), upper_half(x.v)));
+}
+NLM_INLINE float max_of(Lanes x) {
+    return max_of_eight(_mm256_max_ps(_mm512_castps512_ps256(x.v), upper_half(x.v)));
+}
+NLM_INLINE float first_lane(Lanes x) {
+    return _mm512_cvtss_f32(x.v);
+}
 #elif defined(__AVX2__)
-NLM_INLINE float sum_of(Lanes x) { return sum_of_eight(_mm256_add_ps(x.a, x.b)); }
-NLM_INLINE float max_of(Lanes x) { return max_of_eight(_mm256_max_ps(x.a, x.b)); }
-NLM_INLINE float first_lane(Lanes x) { return _mm256_cvtss_f32(x.a); }
+NLM_INLINE float sum_of(Lanes x) {
+    return sum_of_eight(_mm256_add_ps(x.a, x.b));
+}
+NLM_INLINE float max_of(Lanes x) {
+    return max_of_eight(_mm256_max_ps(x.a, x.b));
+}
+NLM_INLINE float first_lane(Lanes x) {
+    return _mm256_cvtss_f32(x.a);
+}
 #else
 NLM_INLINE float sum_of(Lanes x) {
     for (int half = 8; half > 0; half /= 2) {
@@ -373,7 +473,9 @@ NLM_INLINE float max_of(Lanes x) {
     }
     return x.v[0];
 }
-NLM_INLINE float first_lane(Lanes x) { return x.v[0]; }
+NLM_INLINE float first_lane(Lanes x) {
+    return x.v[0];
+}
 #endif
 
 // 2ˣ with a relative error below 2⁻²²; exactly 0 below -126; NaN stays NaN.
@@ -391,8 +493,12 @@ NLM_INLINE Lanes exp2(Lanes x) {
     p = fma(p, f, set(1.0f));
     return select(less(x, low), set(0.0f), scale(p, whole));
 }
-NLM_INLINE Lanes exp(Lanes x) { return exp2(x * set(1.44269504088896341f)); }
-NLM_INLINE Lanes tanh(Lanes x) { return set(1.0f) - set(2.0f) / (exp2(x * set(2.88539008177792681f)) + set(1.0f)); }
+NLM_INLINE Lanes exp(Lanes x) {
+    return exp2(x * set(1.44269504088896341f));
+}
+NLM_INLINE Lanes tanh(Lanes x) {
+    return set(1.0f) - set(2.0f) / (exp2(x * set(2.88539008177792681f)) + set(1.0f));
+}
 
 // Natural logarithm of positive normal numbers, relative error below 2⁻²².
 NLM_INLINE Lanes log(Lanes x) {

@@ -158,14 +158,14 @@ typedef enum nlm_epilogue {
  */
 typedef struct nlm_gemm_args {
     uint32_t size;
-    int32_t epilogue;      /* nlm_epilogue */
-    void* out;             /* [rows, n] or [rows, n / 2], row stride out_stride */
-    const void* x;         /* [rows, k], row stride x_stride; type_x */
-    const void* weight;    /* packed; type_weight; BF16 needs x BF16, F16 needs x F16, F32 needs x F32 */
-    const void* bias;      /* [n] type_x, or null; for gated epilogues gate then up */
-    const void* residual;  /* [rows, n] type_out with stride out_stride, or null; may be out itself */
-    const int32_t* rows;   /* device: true row count <= rows_max, or null: rows_max */
-    void* workspace;       /* nlm_gemm_workspace_bytes */
+    int32_t epilogue;     /* nlm_epilogue */
+    void* out;            /* [rows, n] or [rows, n / 2], row stride out_stride */
+    const void* x;        /* [rows, k], row stride x_stride; type_x */
+    const void* weight;   /* packed; type_weight; BF16 needs x BF16, F16 needs x F16, F32 needs x F32 */
+    const void* bias;     /* [n] type_x, or null; for gated epilogues gate then up */
+    const void* residual; /* [rows, n] type_out with stride out_stride, or null; may be out itself */
+    const int32_t* rows;  /* device: true row count <= rows_max, or null: rows_max */
+    void* workspace;      /* nlm_gemm_workspace_bytes */
     int64_t workspace_bytes;
     int64_t x_stride, out_stride;
     int32_t rows_max, n, k;
@@ -178,17 +178,17 @@ NLM_API int32_t nlm_gemm(nlm_stream* stream, const nlm_gemm_args* args);
 
 /* ---- embedding ------------------------------------------------------------------------------------------------- */
 
-/* out[r] = scale * table[ids[r]] (+ position_table[positions[r] + position_offset]). The table is a packed weight [vocabulary, k],
- * so a tied embedding is held once. An id outside the vocabulary gives a row of zeros and is never read past the table. */
+/* out[r] = scale * table[ids[r]] (+ position_table[positions[r] + position_offset]). The table is a packed weight [vocabulary,
+ * k], so a tied embedding is held once. An id outside the vocabulary gives a row of zeros and is never read past the table. */
 typedef struct nlm_embed_args {
     uint32_t size;
-    int32_t type_out;             /* F32, BF16 or F16 */
-    void* out;                    /* [rows, columns] dense */
-    const int32_t* ids;           /* device [rows] */
-    const void* table;            /* packed [vocabulary, columns], type_table */
-    const void* position_table;   /* row-major [position_rows, columns] type_table, or null */
-    const int32_t* positions;     /* device [rows], or null without position_table */
-    const int32_t* rows;          /* device true count or null */
+    int32_t type_out;           /* F32, BF16 or F16 */
+    void* out;                  /* [rows, columns] dense */
+    const int32_t* ids;         /* device [rows] */
+    const void* table;          /* packed [vocabulary, columns], type_table */
+    const void* position_table; /* row-major [position_rows, columns] type_table, or null */
+    const int32_t* positions;   /* device [rows], or null without position_table */
+    const int32_t* rows;        /* device true count or null */
     int32_t rows_max, vocabulary, columns, position_rows, position_offset;
     int32_t type_table;
     float scale;
@@ -205,19 +205,19 @@ typedef enum nlm_norm_kind { NLM_NORM_RMS = 0, NLM_NORM_LAYER = 1 } nlm_norm_kin
  */
 typedef struct nlm_norm_args {
     uint32_t size;
-    int32_t kind;            /* nlm_norm_kind */
-    void* out;               /* [rows, columns] */
-    void* residual_out;      /* [rows, columns] or null; may be residual_in or x */
-    const void* x;           /* [rows, columns] */
-    const void* residual_in; /* [rows, columns] or null */
-    const void* weight;      /* [columns], or null: ones */
-    const void* bias;        /* [columns] or null */
-    const int32_t* rows;     /* device true count or null */
+    int32_t kind;                 /* nlm_norm_kind */
+    void* out;                    /* [rows, columns] */
+    void* residual_out;           /* [rows, columns] or null; may be residual_in or x */
+    const void* x;                /* [rows, columns] */
+    const void* residual_in;      /* [rows, columns] or null */
+    const void* weight;           /* [columns], or null: ones */
+    const void* bias;             /* [columns] or null */
+    const int32_t* rows;          /* device true count or null */
     int64_t x_stride, out_stride; /* row strides; residuals are dense */
     int32_t rows_max, columns;
-    int32_t type;            /* of every tensor here */
+    int32_t type; /* of every tensor here */
     float epsilon;
-    float weight_offset;     /* 1 for models that store weight - 1, else 0 */
+    float weight_offset; /* 1 for models that store weight - 1, else 0 */
 } nlm_norm_args;
 NLM_API int32_t nlm_norm(nlm_stream* stream, const nlm_norm_args* args);
 
@@ -272,18 +272,19 @@ typedef enum nlm_rope_style { NLM_ROPE_NONE = 0, NLM_ROPE_HALF_SPLIT = 1, NLM_RO
  */
 typedef struct nlm_write_kv_args {
     uint32_t size;
-    int32_t type;                /* of qkv, q_out and norm weights */
-    void* q_out;                 /* [rows, q_heads, head_dim] dense */
-    const nlm_kv_cache* cache;   /* host pointer */
-    const void* qkv;             /* [rows, (q_heads + 2 kv_heads) * head_dim] dense: q heads, k heads, v heads */
-    const void* q_norm;          /* [head_dim] RMSNorm weight or null */
-    const void* k_norm;          /* [head_dim] or null */
-    const float* rope_table;     /* device [positions_max, rotary_dim] fp32: cos[rotary_dim / 2], sin[rotary_dim / 2]; null for NONE */
-    const int32_t* positions;    /* device [rows]; clamped to positions_max - 1 */
-    const int32_t* slots;        /* device [rows] slot number or -1 */
-    const int32_t* rows;         /* device true count or null */
+    int32_t type;              /* of qkv, q_out and norm weights */
+    void* q_out;               /* [rows, q_heads, head_dim] dense */
+    const nlm_kv_cache* cache; /* host pointer */
+    const void* qkv;           /* [rows, (q_heads + 2 kv_heads) * head_dim] dense: q heads, k heads, v heads */
+    const void* q_norm;        /* [head_dim] RMSNorm weight or null */
+    const void* k_norm;        /* [head_dim] or null */
+    const float*
+        rope_table; /* device [positions_max, rotary_dim] fp32: cos[rotary_dim / 2], sin[rotary_dim / 2]; null for NONE */
+    const int32_t* positions; /* device [rows]; clamped to positions_max - 1 */
+    const int32_t* slots;     /* device [rows] slot number or -1 */
+    const int32_t* rows;      /* device true count or null */
     int32_t rows_max, q_head_count, layer, positions_max, rotary_dim;
-    int32_t rope_style;          /* nlm_rope_style */
+    int32_t rope_style; /* nlm_rope_style */
     float norm_epsilon;
 } nlm_write_kv_args;
 NLM_API int32_t nlm_write_kv(nlm_stream* stream, const nlm_write_kv_args* args);
@@ -297,25 +298,25 @@ NLM_API int32_t nlm_write_kv(nlm_stream* stream, const nlm_write_kv_args* args);
  */
 typedef struct nlm_paged_attention_args {
     uint32_t size;
-    int32_t type;                   /* of q and out */
-    void* out;                      /* [rows, q_heads, head_dim] dense */
-    const void* q;                  /* [rows, q_heads, head_dim] dense */
-    const nlm_kv_cache* cache;      /* host pointer */
-    const int32_t* query_starts;    /* device [sequences + 1], ascending, first 0 */
-    const int32_t* lengths;         /* device [sequences] keys including this step's */
-    const int32_t* table_rows;      /* device [sequences] row of block_tables, or null: s */
-    const int32_t* block_tables;    /* device [table_count, table_stride] block ids */
-    const int32_t* sequences;       /* device true sequence count or null: sequences_max */
-    const float* alibi_slopes;      /* device [q_heads] or null */
-    const float* sinks;             /* device [q_heads] extra logit per head or null */
-    void* workspace;                /* nlm_paged_attention_workspace_bytes */
+    int32_t type;                /* of q and out */
+    void* out;                   /* [rows, q_heads, head_dim] dense */
+    const void* q;               /* [rows, q_heads, head_dim] dense */
+    const nlm_kv_cache* cache;   /* host pointer */
+    const int32_t* query_starts; /* device [sequences + 1], ascending, first 0 */
+    const int32_t* lengths;      /* device [sequences] keys including this step's */
+    const int32_t* table_rows;   /* device [sequences] row of block_tables, or null: s */
+    const int32_t* block_tables; /* device [table_count, table_stride] block ids */
+    const int32_t* sequences;    /* device true sequence count or null: sequences_max */
+    const float* alibi_slopes;   /* device [q_heads] or null */
+    const float* sinks;          /* device [q_heads] extra logit per head or null */
+    void* workspace;             /* nlm_paged_attention_workspace_bytes */
     int64_t workspace_bytes;
     int32_t rows_max, sequences_max, q_head_count, layer;
     int32_t table_count, table_stride;
-    int32_t length_max;             /* largest lengths[s] the engine can produce */
-    int32_t split_keys;             /* engine constant: multiple of 64; 0 means 256 */
-    int32_t window;                 /* 0: none */
-    float scale, softcap;           /* softcap 0: none */
+    int32_t length_max;   /* largest lengths[s] the engine can produce */
+    int32_t split_keys;   /* engine constant: multiple of 64; 0 means 256 */
+    int32_t window;       /* 0: none */
+    float scale, softcap; /* softcap 0: none */
 } nlm_paged_attention_args;
 
 NLM_API int64_t nlm_paged_attention_workspace_bytes(const nlm_paged_attention_args* args);
@@ -347,15 +348,15 @@ typedef struct nlm_sample_row {
     int32_t count_row;        /* row of token_counts and prompt_mask, or [-1] */
     int32_t mask_row;         /* row of allowed_mask, or [-1] */
     int32_t bias_start, bias_count; /* range in bias_ids and bias_values */
-    int32_t top_logprobs;     /* [0] how many alternatives to report, <= top_logprobs_max; -1: not even the chosen one */
+    int32_t top_logprobs;           /* [0] how many alternatives to report, <= top_logprobs_max; -1: not even the chosen one */
 } nlm_sample_row;
 
 /* What one row got. */
 typedef struct nlm_sample_result {
-    int32_t token;   /* -1 if the row is not finite or nothing is allowed */
-    int32_t rank;    /* of the token among raw logits, 1 = best (ties count as equal or better ids only if lower); 0 if not asked */
-    float logprob;   /* of the token: log softmax of the raw logits; 0 if not asked */
-    int32_t flags;   /* nlm_sample_flag bits */
+    int32_t token; /* -1 if the row is not finite or nothing is allowed */
+    int32_t rank;  /* of the token among raw logits, 1 = best (ties count as equal or better ids only if lower); 0 if not asked */
+    float logprob; /* of the token: log softmax of the raw logits; 0 if not asked */
+    int32_t flags; /* nlm_sample_flag bits */
 } nlm_sample_result;
 
 typedef enum nlm_sample_flag { NLM_SAMPLE_NONFINITE = 1, NLM_SAMPLE_NOTHING_ALLOWED = 2 } nlm_sample_flag;
@@ -371,19 +372,19 @@ typedef enum nlm_sample_flag { NLM_SAMPLE_NONFINITE = 1, NLM_SAMPLE_NOTHING_ALLO
 typedef struct nlm_sample_args {
     uint32_t size;
     int32_t rows_max;
-    nlm_sample_result* results;      /* device [rows] */
-    int32_t* top_ids;                /* device [rows, top_logprobs_max], best first, or null */
-    float* top_values;               /* device [rows, top_logprobs_max] log-probabilities, or null */
-    float* processed;                /* device [rows, vocabulary] (logit - best) / temperature after every filter, -inf = removed; or null */
-    const float* logits;             /* device [rows, logits_stride] fp32 */
+    nlm_sample_result* results; /* device [rows] */
+    int32_t* top_ids;           /* device [rows, top_logprobs_max], best first, or null */
+    float* top_values;          /* device [rows, top_logprobs_max] log-probabilities, or null */
+    float* processed;    /* device [rows, vocabulary] (logit - best) / temperature after every filter, -inf = removed; or null */
+    const float* logits; /* device [rows, logits_stride] fp32 */
     const nlm_sample_row* parameters; /* device [rows] */
-    uint16_t* token_counts;          /* device [count_rows, vocabulary] output tokens so far, saturating; the drawn token is counted */
-    const uint32_t* prompt_mask;     /* device [count_rows, (vocabulary + 31) / 32] */
-    const uint32_t* allowed_mask;    /* device [mask_rows, (vocabulary + 31) / 32], or null */
-    const int32_t* bias_ids;         /* device [bias_total]; ids outside the vocabulary are ignored */
-    const float* bias_values;        /* device [bias_total] */
-    const int32_t* rows;             /* device true count or null */
-    void* workspace;                 /* nlm_sample_workspace_bytes */
+    uint16_t* token_counts; /* device [count_rows, vocabulary] output tokens so far, saturating; the drawn token is counted */
+    const uint32_t* prompt_mask;  /* device [count_rows, (vocabulary + 31) / 32] */
+    const uint32_t* allowed_mask; /* device [mask_rows, (vocabulary + 31) / 32], or null */
+    const int32_t* bias_ids;      /* device [bias_total]; ids outside the vocabulary are ignored */
+    const float* bias_values;     /* device [bias_total] */
+    const int32_t* rows;          /* device true count or null */
+    void* workspace;              /* nlm_sample_workspace_bytes */
     int64_t workspace_bytes;
     int64_t logits_stride;
     int32_t vocabulary, count_rows, mask_rows, bias_total, top_logprobs_max;
@@ -396,10 +397,10 @@ NLM_API int32_t nlm_sample(nlm_stream* stream, const nlm_sample_args* args);
 typedef struct nlm_count_tokens_args {
     uint32_t size;
     int32_t row;
-    uint16_t* token_counts;  /* device [count_rows, vocabulary] */
-    uint32_t* prompt_mask;   /* device [count_rows, (vocabulary + 31) / 32] */
-    const int32_t* prompt;   /* host [prompt_count] */
-    const int32_t* output;   /* host [output_count] */
+    uint16_t* token_counts; /* device [count_rows, vocabulary] */
+    uint32_t* prompt_mask;  /* device [count_rows, (vocabulary + 31) / 32] */
+    const int32_t* prompt;  /* host [prompt_count] */
+    const int32_t* output;  /* host [output_count] */
     int32_t prompt_count, output_count, count_rows, vocabulary;
 } nlm_count_tokens_args;
 NLM_API int32_t nlm_count_tokens(nlm_stream* stream, const nlm_count_tokens_args* args);

@@ -276,8 +276,8 @@ public unsafe struct GemmArgs // nlm_gemm_args
 }
 
 /// <summary>
-/// out[r] = scale * table[ids[r]] (+ position_table[positions[r] + position_offset]). The table is a packed weight [vocabulary, k],
-/// so a tied embedding is held once. An id outside the vocabulary gives a row of zeros and is never read past the table.
+/// out[r] = scale * table[ids[r]] (+ position_table[positions[r] + position_offset]). The table is a packed weight [vocabulary,
+/// k], so a tied embedding is held once. An id outside the vocabulary gives a row of zeros and is never read past the table.
 /// </summary>
 [StructLayout(LayoutKind.Sequential, Size = 88)]
 public unsafe struct EmbedArgs // nlm_embed_args
