@@ -39,8 +39,11 @@ internal sealed unsafe class Activations : IDisposable
     /// <summary>[tokens, mlp].</summary>
     public void* Mlp => _memory.At(_layout.Mlp);
 
-    /// <summary>[logit rows, hidden].</summary>
+    /// <summary>[logit rows, hidden]: the residual stream of the rows that need logits.</summary>
     public void* Picked => _memory.At(_layout.Picked);
+
+    /// <summary>[logit rows, q heads, head dim]: in the place of the queries, which are done with by then.</summary>
+    public void* PickedAttended => Queries;
 
     /// <summary>[logit rows, hidden].</summary>
     public void* PickedNormed => _memory.At(_layout.PickedNormed);

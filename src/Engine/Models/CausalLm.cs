@@ -15,6 +15,7 @@ internal sealed unsafe class CausalLm : IDisposable
     private readonly DeviceBuffer _ropeTable;
     private readonly EmbedArgs _embed;
     private readonly GatherRowsArgs _pick;
+    private readonly GatherRowsArgs _pickAttended;
     private readonly NormArgs _finalNorm;
     private readonly GemmArgs _lmHead;
 
@@ -48,6 +49,7 @@ internal sealed unsafe class CausalLm : IDisposable
             XRows = limits.MaxBatchedTokens,
             Columns = config.HiddenSize,
         };
+        _pickAttended = _pick with { Out = memory.PickedAttended, X = memory.Attended, Columns = config.HeadCount * config.HeadDim };
         _finalNorm = build.Norm(memory.PickedNormed, memory.Picked, layout.FinalNorm);
         _lmHead = build.Linear(memory.Logits, memory.PickedNormed, layout.LmHead, -1, config.VocabularySize, config.HiddenSize) with
         {
@@ -92,29 +94,41 @@ internal sealed unsafe class CausalLm : IDisposable
         }));
     }
 
-    /// <summary>Computes the hidden state of every token of the step, and its K and V.</summary>
+    /// <summary>Computes K and V of every token of the step in every layer. Follow it with <see cref="Logits"/> for the rows that need them.</summary>
     public void Forward(int rows, int sequences)
     {
         _ops.Embed(_embed with { RowsMax = rows });
-        foreach (Layer layer in _layers)
+        for (int i = 0; i < _layers.Length; i++)
         {
+            Layer layer = _layers[i];
             _ops.Norm(layer.AttentionNorm with { RowsMax = rows });
             _ops.Gemm(layer.Qkv with { RowsMax = rows });
             _ops.WriteKv(layer.WriteKv with { RowsMax = rows });
             _ops.PagedAttention(layer.Attention with { RowsMax = rows, SequencesMax = sequences });
-            _ops.Gemm(layer.Output with { RowsMax = rows });
-            _ops.Norm(layer.MlpNorm with { RowsMax = rows });
-            _ops.Gemm(layer.GateUp with { RowsMax = rows });
-            _ops.Gemm(layer.Down with { RowsMax = rows });
+            if (i < _layers.Length - 1)
+                FinishLayer(layer, rows);
         }
     }
 
-    /// <summary>Computes logits for rows [first, first + count) of the step's list of logit rows; at most LogitRowsMax.</summary>
+    /// <summary>
+    /// Computes logits for rows [first, first + count) of the step's list of logit rows; at most LogitRowsMax. Nothing after the attention
+    /// of the last layer feeds the cache, so the rest of that layer runs here, on these rows only.
+    /// </summary>
     public void Logits(int first, int count)
     {
         _ops.GatherRows(_pick with { Indices = _pick.Indices + first, RowsMax = count });
+        _ops.GatherRows(_pickAttended with { Indices = _pickAttended.Indices + first, RowsMax = count });
+        FinishLayer(_layers[^1], count);
         _ops.Norm(_finalNorm with { RowsMax = count });
         _ops.Gemm(_lmHead with { RowsMax = count });
+    }
+
+    private void FinishLayer(Layer layer, int rows)
+    {
+        _ops.Gemm(layer.Output with { RowsMax = rows });
+        _ops.Norm(layer.MlpNorm with { RowsMax = rows });
+        _ops.Gemm(layer.GateUp with { RowsMax = rows });
+        _ops.Gemm(layer.Down with { RowsMax = rows });
     }
 
     public void Dispose() => _ropeTable.Dispose();

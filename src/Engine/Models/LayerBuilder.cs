@@ -7,23 +7,26 @@ namespace NativeLM.Engine.Models;
 /// <summary>Turns config and weight offsets into op arguments.</summary>
 internal sealed unsafe class LayerBuilder(ModelConfig config, DType type, DeviceBuffer weights, Activations memory)
 {
+    /// <summary>One layer. What follows the attention of the last one runs on the rows that need logits, in buffers of their own.</summary>
     public Layer Layer(int index, LayerOffsets offsets, KvPool cache, StepBuffers inputs, RunnerLimits limits, float* ropeTable)
     {
         int hidden = config.HiddenSize, qRows = config.HeadCount * config.HeadDim;
+        bool isLast = index == config.LayerCount - 1;
+        void* residual = isLast ? memory.Picked : memory.Hidden, attended = isLast ? memory.PickedAttended : memory.Attended;
         return new Layer
         {
             AttentionNorm = Norm(memory.Normed, memory.Hidden, offsets.AttentionNorm),
             Qkv = Linear(memory.Qkv, memory.Normed, offsets.Qkv, offsets.QkvBias, config.QkvRows, hidden),
             WriteKv = WriteKv(index, offsets, cache, inputs, limits, ropeTable),
             Attention = Attention(index, cache, inputs, limits),
-            Output = Linear(memory.Hidden, memory.Attended, offsets.Output, offsets.OutputBias, hidden, qRows) with { Residual = memory.Hidden },
-            MlpNorm = Norm(memory.Normed, memory.Hidden, offsets.MlpNorm),
+            Output = Linear(residual, attended, offsets.Output, offsets.OutputBias, hidden, qRows) with { Residual = residual },
+            MlpNorm = Norm(memory.Normed, residual, offsets.MlpNorm),
             GateUp = Linear(memory.Mlp, memory.Normed, offsets.GateUp, offsets.GateUpBias, 2 * config.MlpSize, hidden) with
             {
                 Epilogue = Epilogue.SiluMul,
                 OutStride = config.MlpSize,
             },
-            Down = Linear(memory.Hidden, memory.Mlp, offsets.Down, offsets.DownBias, hidden, config.MlpSize) with { Residual = memory.Hidden },
+            Down = Linear(residual, memory.Mlp, offsets.Down, offsets.DownBias, hidden, config.MlpSize) with { Residual = residual },
         };
     }
 
