@@ -31,8 +31,9 @@ internal sealed record RunnerLimits(int MaxSequences, int MaxBatchedTokens, int 
             throw new EngineStartException(
                 $"--max-model-len: found {options.MaxModelLength}, needed at most {config.PositionsMax} (max_position_embeddings of the model)");
         int sequences = options.MaxSequences ?? (backend == Backend.Cuda ? 256 : 128);
-        // A chunk beside a full decode batch; short steps keep the gap between tokens short on a CPU.
-        int tokens = options.MaxBatchedTokens ?? Math.Max(backend == Backend.Cuda ? 2048 : 512, checked(sequences + 128));
+        // A chunk beside a full decode batch. On a CPU a step of 128 tokens already keeps the dot products busy, and longer ones only
+        // lengthen the gap between the tokens of those who decode (docs/benchmarks/notes.md).
+        int tokens = options.MaxBatchedTokens ?? (backend == Backend.Cuda ? Math.Max(2048, checked(sequences + 128)) : Math.Max(128, checked(sequences + 32)));
         return new RunnerLimits(Math.Min(sequences, tokens), tokens, options.MaxModelLength ?? config.PositionsMax, options.BlockSize);
     }
 }
