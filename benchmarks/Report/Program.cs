@@ -26,7 +26,7 @@ internal static class Program
         Sections.Waste(page, figures);
         Sections.Start(page, figures);
         Sections.Host(page, figures);
-        File.WriteAllText(Path.Combine(args[0], "README.md"), page.ToString());
+        File.WriteAllText(Path.Combine(args[0], "README.md"), page.ToString().TrimEnd() + "\n");
         return 0;
     }
 }

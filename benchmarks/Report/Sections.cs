@@ -19,11 +19,27 @@ internal static class Sections
     {
         if (figures.Part("kernels") is not JsonElement kernels)
             return;
-        page.AppendLine("## Kernels\n\n`scripts/bench.sh kernels`, the native runner `nativelm_bench`. See data/kernels.json.\n");
-        page.AppendLine("```json");
-        page.AppendLine(JsonSerializer.Serialize(kernels, Indented));
-        page.AppendLine("```\n");
-        _ = folder;
+        Dictionary<string, double> medians = kernels.GetProperty("series").EnumerateArray()
+            .ToDictionary(s => s.GetProperty("name").GetString()!, s => s.GetProperty("median").GetDouble());
+        double read = medians["best read loop GB/s"], matrix = medians["matrix loop GFLOP/s"];
+        page.AppendLine("## Linear layers\n");
+        page.AppendLine(CultureInfo.InvariantCulture,
+            $"`scripts/bench.sh kernels`: all linear layers of a step of TinyLlama-1.1B shape, {kernels.GetProperty("type").GetString()}, {kernels.GetProperty("isa").GetString()}, " +
+            $"{kernels.GetProperty("threads")} threads, weights rotated beyond the last cache. Partners of the same run: a plain read loop ({Figures.Number(read)} GB/s) and a register-only loop of the " +
+            $"same instruction ({Figures.Number(matrix, 0)} GFLOP/s). Goals: 85 % of the read loop at 1 row, 60 % of the matrix loop at 512.\n");
+        page.AppendLine("| rows | weights GB/s | of the read loop | GFLOP/s | of the matrix loop |\n|---|---|---|---|---|");
+        int[] rows = [.. RowCounts.Where(r => medians.ContainsKey($"model M={r} GB/s"))];
+        double[] shares = new double[rows.Length];
+        for (int i = 0; i < rows.Length; i++)
+        {
+            double bytes = medians[$"model M={rows[i]} GB/s"], flops = medians[$"model M={rows[i]} GFLOP/s"];
+            shares[i] = 100 * Math.Max(bytes / read, flops / matrix);
+            page.AppendLine(CultureInfo.InvariantCulture,
+                $"| {rows[i]} | {Figures.Number(bytes)} | {Figures.Number(100 * bytes / read, 0)} % | {Figures.Number(flops, 0)} | {Figures.Number(100 * flops / matrix, 0)} % |");
+        }
+        page.AppendLine("\n![share of the nearer limit](kernels.svg)\n");
+        Plots.Bars(Path.Combine(folder, "kernels.svg"), "Linear layers: share of the nearer limit (bandwidth or matrix rate)", "percent",
+            [.. rows.Select(r => $"{r} rows")], [("share", shares)]);
     }
 
     public static void Llama(StringBuilder page, Figures figures, string folder)
@@ -107,8 +123,7 @@ internal static class Sections
     }
 
     private static readonly int[] Levels = [1, 4, 16, 64];
-
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    private static readonly int[] RowCounts = [1, 4, 16, 32, 64, 256, 512];
 
     private static double Bound(Figures figures, int streams)
     {
