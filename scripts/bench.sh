@@ -62,7 +62,7 @@ if wants serving; then
     for concurrency in 1 4 16 64; do
         count=$((concurrency * 3 < 8 ? 8 : concurrency * 3))
         "$install_folder/nativelm" bench serve --base-url "http://127.0.0.1:$port" --vocab-size 32000 --concurrency $concurrency \
-            --num-prompts $count --num-warmups "$concurrency" --json "$out/serving-$concurrency.json"
+            --num-prompts $count --num-warmups 2 --json "$out/serving-$concurrency.json"
     done
     # Time of the engine thread outside the device, as a share of all its time while it worked.
     curl -s "http://127.0.0.1:$port/metrics" | awk '/^nativelm:scheduler_step_seconds_sum/ { host = $2 } /^nativelm:executor_step_seconds_sum/ { device = $2 }
