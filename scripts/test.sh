@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that can be tested without a GPU. The last line is `N passed, N failed, N skipped`; exit status 0 only if none failed.
 #
-#   scripts/test.sh               all of it (about 15 minutes on two cores)
+#   scripts/test.sh               all of it (about 5 minutes on two cores)
 #   scripts/test.sh --fast        without sanitizer builds and format checks
 #   scripts/test.sh Engine Server only the test projects whose name contains a word (native: the native tests)
 source "$(dirname "$0")/common.sh"
