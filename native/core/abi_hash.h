@@ -7,6 +7,6 @@ namespace nlm {
 
 // What nlm_abi_version() and nlm_abi_hash() return; the C# side carries the same pair and compares at load.
 constexpr int32_t abi_version = 1;
-constexpr uint64_t abi_hash = 0x1bddd293966ee39eull;
+constexpr uint64_t abi_hash = 0x908a062c7d916264ull;
 
 } // namespace nlm

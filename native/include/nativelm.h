@@ -64,6 +64,7 @@ typedef enum nlm_isa {
 typedef struct nlm_device nlm_device;
 typedef struct nlm_stream nlm_stream;
 typedef struct nlm_event nlm_event;
+typedef struct nlm_graph nlm_graph;
 
 typedef struct nlm_device_options {
     uint32_t size;
@@ -79,8 +80,10 @@ typedef struct nlm_device_info {
     int32_t thread_count; /* threads in use; 0 on a GPU */
     int64_t memory_bytes_total;
     int64_t memory_bytes_free;
-    char name[128];   /* processor or card */
-    char driver[128]; /* driver and toolkit versions, or empty */
+    int32_t compute_capability; /* of a GPU: 90 is 9.0; 0 on cpu */
+    int32_t multiprocessors;    /* of a GPU; 0 on cpu */
+    char name[128];             /* processor or card */
+    char driver[128];           /* driver and toolkit versions, or empty */
 } nlm_device_info;
 
 /* 1 if this machine can run the family, else 0. */
@@ -108,12 +111,27 @@ NLM_API int32_t nlm_event_record(nlm_event* event, nlm_stream* stream);
 NLM_API int32_t nlm_event_synchronize(nlm_event* event);
 /* done becomes 1 if all work recorded before the event has finished, else 0. */
 NLM_API int32_t nlm_event_query(nlm_event* event, int32_t* done);
+/* Work given to the stream from now on starts after the event's last record. */
+NLM_API int32_t nlm_stream_wait_event(nlm_stream* stream, nlm_event* event);
 
 typedef enum nlm_copy_kind { NLM_COPY_TO_DEVICE = 0, NLM_COPY_TO_HOST = 1, NLM_COPY_ON_DEVICE = 2 } nlm_copy_kind;
 
 NLM_API int32_t nlm_copy(nlm_stream* stream, void* destination, const void* source, int64_t bytes, int32_t kind);
 /* Sets every byte. */
 NLM_API int32_t nlm_fill(nlm_stream* stream, void* destination, int32_t value, int64_t bytes);
+
+/* ---- graphs: a sequence of ops recorded once and replayed ------------------------------------------------------ */
+
+/*
+ * Between begin and end, ops, copies and fills given to the stream are recorded, not run: with their arguments as they are now
+ * and the memory they point to as it will be at each launch. Only device and pinned memory may be named, structs behind pointers
+ * (nlm_kv_cache) are read at record time. Synchronising or freeing memory in between is an error and ends the capture. Begin and
+ * end on one thread. A graph belongs to its device and must be destroyed before the memory it names.
+ */
+NLM_API int32_t nlm_graph_begin(nlm_stream* stream);
+NLM_API int32_t nlm_graph_end(nlm_stream* stream, nlm_graph** graph);
+NLM_API int32_t nlm_graph_launch(nlm_stream* stream, nlm_graph* graph);
+NLM_API int32_t nlm_graph_destroy(nlm_graph* graph);
 
 /* ---- weights --------------------------------------------------------------------------------------------------- */
 
@@ -313,10 +331,11 @@ typedef struct nlm_paged_attention_args {
     int64_t workspace_bytes;
     int32_t rows_max, sequences_max, q_head_count, layer;
     int32_t table_count, table_stride;
-    int32_t length_max;   /* largest lengths[s] the engine can produce */
-    int32_t split_keys;   /* engine constant: multiple of 64; 0 means 256 */
-    int32_t window;       /* 0: none */
-    float scale, softcap; /* softcap 0: none */
+    int32_t length_max;     /* largest lengths[s] the engine can produce */
+    int32_t split_keys;     /* engine constant: multiple of 64; 0 means 256 */
+    int32_t window;         /* 0: none */
+    int32_t query_rows_max; /* most rows of one sequence in this call; 0: unknown. A hint: bits do not depend on it */
+    float scale, softcap;   /* softcap 0: none */
 } nlm_paged_attention_args;
 
 NLM_API int64_t nlm_paged_attention_workspace_bytes(const nlm_paged_attention_args* args);
@@ -392,6 +411,51 @@ typedef struct nlm_sample_args {
 
 NLM_API int64_t nlm_sample_workspace_bytes(const nlm_sample_args* args);
 NLM_API int32_t nlm_sample(nlm_stream* stream, const nlm_sample_args* args);
+
+/*
+ * Feeds drawn tokens to the next step without the host: where sources[r] >= 0, ids[r] = results[sources[r]].token, and 0 where
+ * that is not a token of the vocabulary (the host ends that request when it reads the result); other ids stay.
+ */
+typedef struct nlm_feed_tokens_args {
+    uint32_t size;
+    int32_t rows_max;
+    int32_t* ids;                     /* device [rows] */
+    const int32_t* sources;           /* device [rows] row of results, or -1; out of range counts as -1 */
+    const nlm_sample_result* results; /* device [result_rows] of the step before */
+    const int32_t* rows;              /* device true count or null */
+    int32_t result_rows, vocabulary;
+} nlm_feed_tokens_args;
+NLM_API int32_t nlm_feed_tokens(nlm_stream* stream, const nlm_feed_tokens_args* args);
+
+/*
+ * Beam search: for each group of rows (the beams of one request) the best `count` continuations over all of them, by
+ * cumulative[row] + log softmax(logits[row])[token] in fp32; best first, ties by row then token. Tokens whose logit is -inf are
+ * never reported; where fewer are left, token is -1. A row with NaN or +inf flags its group with NLM_SAMPLE_NONFINITE.
+ */
+typedef struct nlm_beam_candidate {
+    int32_t row; /* of logits */
+    int32_t token;
+    float score;   /* cumulative of the row + log-probability of the token */
+    float logprob; /* of the token alone */
+} nlm_beam_candidate;
+
+typedef struct nlm_beam_topk_args {
+    uint32_t size;
+    int32_t groups_max;
+    nlm_beam_candidate* candidates; /* device [groups, count] */
+    int32_t* flags;                 /* device [groups] nlm_sample_flag bits */
+    const float* logits;            /* device [rows, logits_stride] fp32, after mask, bias and penalties where those apply */
+    const int32_t* row_starts;      /* device [groups + 1] first row of each group, ascending */
+    const float* cumulative;        /* device [rows] sum of log-probabilities so far; -inf switches a row off */
+    const int32_t* groups;          /* device true count or null */
+    void* workspace;                /* nlm_beam_topk_workspace_bytes */
+    int64_t workspace_bytes;
+    int64_t logits_stride;
+    int32_t rows_max, vocabulary;
+    int32_t count; /* 1 to 128: twice the beam width */
+} nlm_beam_topk_args;
+NLM_API int64_t nlm_beam_topk_workspace_bytes(const nlm_beam_topk_args* args);
+NLM_API int32_t nlm_beam_topk(nlm_stream* stream, const nlm_beam_topk_args* args);
 
 /* Rebuilds one row of the penalty state: clears it, then marks prompt tokens and counts output tokens (host pointers). */
 typedef struct nlm_count_tokens_args {

@@ -11,15 +11,17 @@ static_assert(offsetof(nlm_device_options, ordinal) == 4, "nlm_device_options.or
 static_assert(offsetof(nlm_device_options, thread_count) == 8, "nlm_device_options.thread_count");
 static_assert(offsetof(nlm_device_options, isa) == 12, "nlm_device_options.isa");
 
-static_assert(sizeof(nlm_device_info) == 288, "nlm_device_info");
+static_assert(sizeof(nlm_device_info) == 296, "nlm_device_info");
 static_assert(offsetof(nlm_device_info, size) == 0, "nlm_device_info.size");
 static_assert(offsetof(nlm_device_info, backend) == 4, "nlm_device_info.backend");
 static_assert(offsetof(nlm_device_info, isa) == 8, "nlm_device_info.isa");
 static_assert(offsetof(nlm_device_info, thread_count) == 12, "nlm_device_info.thread_count");
 static_assert(offsetof(nlm_device_info, memory_bytes_total) == 16, "nlm_device_info.memory_bytes_total");
 static_assert(offsetof(nlm_device_info, memory_bytes_free) == 24, "nlm_device_info.memory_bytes_free");
-static_assert(offsetof(nlm_device_info, name) == 32, "nlm_device_info.name");
-static_assert(offsetof(nlm_device_info, driver) == 160, "nlm_device_info.driver");
+static_assert(offsetof(nlm_device_info, compute_capability) == 32, "nlm_device_info.compute_capability");
+static_assert(offsetof(nlm_device_info, multiprocessors) == 36, "nlm_device_info.multiprocessors");
+static_assert(offsetof(nlm_device_info, name) == 40, "nlm_device_info.name");
+static_assert(offsetof(nlm_device_info, driver) == 168, "nlm_device_info.driver");
 
 static_assert(sizeof(nlm_pack_weight_args) == 48, "nlm_pack_weight_args");
 static_assert(offsetof(nlm_pack_weight_args, size) == 0, "nlm_pack_weight_args.size");
@@ -163,8 +165,9 @@ static_assert(offsetof(nlm_paged_attention_args, table_stride) == 124, "nlm_page
 static_assert(offsetof(nlm_paged_attention_args, length_max) == 128, "nlm_paged_attention_args.length_max");
 static_assert(offsetof(nlm_paged_attention_args, split_keys) == 132, "nlm_paged_attention_args.split_keys");
 static_assert(offsetof(nlm_paged_attention_args, window) == 136, "nlm_paged_attention_args.window");
-static_assert(offsetof(nlm_paged_attention_args, scale) == 140, "nlm_paged_attention_args.scale");
-static_assert(offsetof(nlm_paged_attention_args, softcap) == 144, "nlm_paged_attention_args.softcap");
+static_assert(offsetof(nlm_paged_attention_args, query_rows_max) == 140, "nlm_paged_attention_args.query_rows_max");
+static_assert(offsetof(nlm_paged_attention_args, scale) == 144, "nlm_paged_attention_args.scale");
+static_assert(offsetof(nlm_paged_attention_args, softcap) == 148, "nlm_paged_attention_args.softcap");
 
 static_assert(sizeof(nlm_sample_row) == 64, "nlm_sample_row");
 static_assert(offsetof(nlm_sample_row, seed) == 0, "nlm_sample_row.seed");
@@ -212,6 +215,38 @@ static_assert(offsetof(nlm_sample_args, count_rows) == 132, "nlm_sample_args.cou
 static_assert(offsetof(nlm_sample_args, mask_rows) == 136, "nlm_sample_args.mask_rows");
 static_assert(offsetof(nlm_sample_args, bias_total) == 140, "nlm_sample_args.bias_total");
 static_assert(offsetof(nlm_sample_args, top_logprobs_max) == 144, "nlm_sample_args.top_logprobs_max");
+
+static_assert(sizeof(nlm_feed_tokens_args) == 48, "nlm_feed_tokens_args");
+static_assert(offsetof(nlm_feed_tokens_args, size) == 0, "nlm_feed_tokens_args.size");
+static_assert(offsetof(nlm_feed_tokens_args, rows_max) == 4, "nlm_feed_tokens_args.rows_max");
+static_assert(offsetof(nlm_feed_tokens_args, ids) == 8, "nlm_feed_tokens_args.ids");
+static_assert(offsetof(nlm_feed_tokens_args, sources) == 16, "nlm_feed_tokens_args.sources");
+static_assert(offsetof(nlm_feed_tokens_args, results) == 24, "nlm_feed_tokens_args.results");
+static_assert(offsetof(nlm_feed_tokens_args, rows) == 32, "nlm_feed_tokens_args.rows");
+static_assert(offsetof(nlm_feed_tokens_args, result_rows) == 40, "nlm_feed_tokens_args.result_rows");
+static_assert(offsetof(nlm_feed_tokens_args, vocabulary) == 44, "nlm_feed_tokens_args.vocabulary");
+
+static_assert(sizeof(nlm_beam_candidate) == 16, "nlm_beam_candidate");
+static_assert(offsetof(nlm_beam_candidate, row) == 0, "nlm_beam_candidate.row");
+static_assert(offsetof(nlm_beam_candidate, token) == 4, "nlm_beam_candidate.token");
+static_assert(offsetof(nlm_beam_candidate, score) == 8, "nlm_beam_candidate.score");
+static_assert(offsetof(nlm_beam_candidate, logprob) == 12, "nlm_beam_candidate.logprob");
+
+static_assert(sizeof(nlm_beam_topk_args) == 96, "nlm_beam_topk_args");
+static_assert(offsetof(nlm_beam_topk_args, size) == 0, "nlm_beam_topk_args.size");
+static_assert(offsetof(nlm_beam_topk_args, groups_max) == 4, "nlm_beam_topk_args.groups_max");
+static_assert(offsetof(nlm_beam_topk_args, candidates) == 8, "nlm_beam_topk_args.candidates");
+static_assert(offsetof(nlm_beam_topk_args, flags) == 16, "nlm_beam_topk_args.flags");
+static_assert(offsetof(nlm_beam_topk_args, logits) == 24, "nlm_beam_topk_args.logits");
+static_assert(offsetof(nlm_beam_topk_args, row_starts) == 32, "nlm_beam_topk_args.row_starts");
+static_assert(offsetof(nlm_beam_topk_args, cumulative) == 40, "nlm_beam_topk_args.cumulative");
+static_assert(offsetof(nlm_beam_topk_args, groups) == 48, "nlm_beam_topk_args.groups");
+static_assert(offsetof(nlm_beam_topk_args, workspace) == 56, "nlm_beam_topk_args.workspace");
+static_assert(offsetof(nlm_beam_topk_args, workspace_bytes) == 64, "nlm_beam_topk_args.workspace_bytes");
+static_assert(offsetof(nlm_beam_topk_args, logits_stride) == 72, "nlm_beam_topk_args.logits_stride");
+static_assert(offsetof(nlm_beam_topk_args, rows_max) == 80, "nlm_beam_topk_args.rows_max");
+static_assert(offsetof(nlm_beam_topk_args, vocabulary) == 84, "nlm_beam_topk_args.vocabulary");
+static_assert(offsetof(nlm_beam_topk_args, count) == 88, "nlm_beam_topk_args.count");
 
 static_assert(sizeof(nlm_count_tokens_args) == 56, "nlm_count_tokens_args");
 static_assert(offsetof(nlm_count_tokens_args, size) == 0, "nlm_count_tokens_args.size");

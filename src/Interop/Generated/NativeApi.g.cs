@@ -11,7 +11,7 @@ internal sealed unsafe partial class NativeApi
     public const int ExpectedAbiVersion = 1;
 
     /// <summary>Hash of the header's model that this assembly was generated from.</summary>
-    public const ulong ExpectedAbiHash = 0x1bddd293966ee39e;
+    public const ulong ExpectedAbiHash = 0x908a062c7d916264;
 
     private readonly delegate* unmanaged[Cdecl]<int> _abiVersion;
     private readonly delegate* unmanaged[Cdecl]<ulong> _abiHash;
@@ -31,8 +31,13 @@ internal sealed unsafe partial class NativeApi
     private readonly delegate* unmanaged[Cdecl]<EventHandle*, StreamHandle*, StatusCode> _eventRecord;
     private readonly delegate* unmanaged[Cdecl]<EventHandle*, StatusCode> _eventSynchronize;
     private readonly delegate* unmanaged[Cdecl]<EventHandle*, int*, StatusCode> _eventQuery;
+    private readonly delegate* unmanaged[Cdecl]<StreamHandle*, EventHandle*, StatusCode> _streamWaitEvent;
     private readonly delegate* unmanaged[Cdecl]<StreamHandle*, void*, void*, long, int, StatusCode> _copy;
     private readonly delegate* unmanaged[Cdecl]<StreamHandle*, void*, int, long, StatusCode> _fill;
+    private readonly delegate* unmanaged[Cdecl]<StreamHandle*, StatusCode> _graphBegin;
+    private readonly delegate* unmanaged[Cdecl]<StreamHandle*, GraphHandle**, StatusCode> _graphEnd;
+    private readonly delegate* unmanaged[Cdecl]<StreamHandle*, GraphHandle*, StatusCode> _graphLaunch;
+    private readonly delegate* unmanaged[Cdecl]<GraphHandle*, StatusCode> _graphDestroy;
     private readonly delegate* unmanaged[Cdecl]<int, int, int, long> _packedWeightBytes;
     private readonly delegate* unmanaged[Cdecl]<StreamHandle*, PackWeightArgs*, StatusCode> _packWeight;
     private readonly delegate* unmanaged[Cdecl]<GemmArgs*, long> _gemmWorkspaceBytes;
@@ -49,6 +54,9 @@ internal sealed unsafe partial class NativeApi
     private readonly delegate* unmanaged[Cdecl]<StreamHandle*, KvCache*, void*, int, int*, int, int, StatusCode> _swapBlocks;
     private readonly delegate* unmanaged[Cdecl]<SampleArgs*, long> _sampleWorkspaceBytes;
     private readonly delegate* unmanaged[Cdecl]<StreamHandle*, SampleArgs*, StatusCode> _sample;
+    private readonly delegate* unmanaged[Cdecl]<StreamHandle*, FeedTokensArgs*, StatusCode> _feedTokens;
+    private readonly delegate* unmanaged[Cdecl]<BeamTopkArgs*, long> _beamTopkWorkspaceBytes;
+    private readonly delegate* unmanaged[Cdecl]<StreamHandle*, BeamTopkArgs*, StatusCode> _beamTopk;
     private readonly delegate* unmanaged[Cdecl]<StreamHandle*, CountTokensArgs*, StatusCode> _countTokens;
 
     /// <summary>Resolves every export; a missing one is an error that names it.</summary>
@@ -72,8 +80,13 @@ internal sealed unsafe partial class NativeApi
         _eventRecord = (delegate* unmanaged[Cdecl]<EventHandle*, StreamHandle*, StatusCode>)Resolve(library, path, "nlm_event_record");
         _eventSynchronize = (delegate* unmanaged[Cdecl]<EventHandle*, StatusCode>)Resolve(library, path, "nlm_event_synchronize");
         _eventQuery = (delegate* unmanaged[Cdecl]<EventHandle*, int*, StatusCode>)Resolve(library, path, "nlm_event_query");
+        _streamWaitEvent = (delegate* unmanaged[Cdecl]<StreamHandle*, EventHandle*, StatusCode>)Resolve(library, path, "nlm_stream_wait_event");
         _copy = (delegate* unmanaged[Cdecl]<StreamHandle*, void*, void*, long, int, StatusCode>)Resolve(library, path, "nlm_copy");
         _fill = (delegate* unmanaged[Cdecl]<StreamHandle*, void*, int, long, StatusCode>)Resolve(library, path, "nlm_fill");
+        _graphBegin = (delegate* unmanaged[Cdecl]<StreamHandle*, StatusCode>)Resolve(library, path, "nlm_graph_begin");
+        _graphEnd = (delegate* unmanaged[Cdecl]<StreamHandle*, GraphHandle**, StatusCode>)Resolve(library, path, "nlm_graph_end");
+        _graphLaunch = (delegate* unmanaged[Cdecl]<StreamHandle*, GraphHandle*, StatusCode>)Resolve(library, path, "nlm_graph_launch");
+        _graphDestroy = (delegate* unmanaged[Cdecl]<GraphHandle*, StatusCode>)Resolve(library, path, "nlm_graph_destroy");
         _packedWeightBytes = (delegate* unmanaged[Cdecl]<int, int, int, long>)Resolve(library, path, "nlm_packed_weight_bytes");
         _packWeight = (delegate* unmanaged[Cdecl]<StreamHandle*, PackWeightArgs*, StatusCode>)Resolve(library, path, "nlm_pack_weight");
         _gemmWorkspaceBytes = (delegate* unmanaged[Cdecl]<GemmArgs*, long>)Resolve(library, path, "nlm_gemm_workspace_bytes");
@@ -90,6 +103,9 @@ internal sealed unsafe partial class NativeApi
         _swapBlocks = (delegate* unmanaged[Cdecl]<StreamHandle*, KvCache*, void*, int, int*, int, int, StatusCode>)Resolve(library, path, "nlm_swap_blocks");
         _sampleWorkspaceBytes = (delegate* unmanaged[Cdecl]<SampleArgs*, long>)Resolve(library, path, "nlm_sample_workspace_bytes");
         _sample = (delegate* unmanaged[Cdecl]<StreamHandle*, SampleArgs*, StatusCode>)Resolve(library, path, "nlm_sample");
+        _feedTokens = (delegate* unmanaged[Cdecl]<StreamHandle*, FeedTokensArgs*, StatusCode>)Resolve(library, path, "nlm_feed_tokens");
+        _beamTopkWorkspaceBytes = (delegate* unmanaged[Cdecl]<BeamTopkArgs*, long>)Resolve(library, path, "nlm_beam_topk_workspace_bytes");
+        _beamTopk = (delegate* unmanaged[Cdecl]<StreamHandle*, BeamTopkArgs*, StatusCode>)Resolve(library, path, "nlm_beam_topk");
         _countTokens = (delegate* unmanaged[Cdecl]<StreamHandle*, CountTokensArgs*, StatusCode>)Resolve(library, path, "nlm_count_tokens");
     }
 
@@ -114,8 +130,13 @@ internal sealed unsafe partial class NativeApi
         "nlm_event_record",
         "nlm_event_synchronize",
         "nlm_event_query",
+        "nlm_stream_wait_event",
         "nlm_copy",
         "nlm_fill",
+        "nlm_graph_begin",
+        "nlm_graph_end",
+        "nlm_graph_launch",
+        "nlm_graph_destroy",
         "nlm_packed_weight_bytes",
         "nlm_pack_weight",
         "nlm_gemm_workspace_bytes",
@@ -132,6 +153,9 @@ internal sealed unsafe partial class NativeApi
         "nlm_swap_blocks",
         "nlm_sample_workspace_bytes",
         "nlm_sample",
+        "nlm_feed_tokens",
+        "nlm_beam_topk_workspace_bytes",
+        "nlm_beam_topk",
         "nlm_count_tokens",
     ];
 
@@ -225,6 +249,11 @@ internal sealed unsafe partial class NativeApi
     public StatusCode EventQuery(EventHandle* @event, int* done) =>
         _eventQuery(@event, done);
 
+    /// <summary>Work given to the stream from now on starts after the event's last record.</summary>
+    // int32_t nlm_stream_wait_event(nlm_stream* stream, nlm_event* event)
+    public StatusCode StreamWaitEvent(StreamHandle* stream, EventHandle* @event) =>
+        _streamWaitEvent(stream, @event);
+
     /// <summary>C: <c>nlm_copy</c>.</summary>
     // int32_t nlm_copy(nlm_stream* stream, void* destination, const void* source, int64_t bytes, int32_t kind)
     public StatusCode Copy(StreamHandle* stream, void* destination, void* source, long bytes, int kind) =>
@@ -234,6 +263,31 @@ internal sealed unsafe partial class NativeApi
     // int32_t nlm_fill(nlm_stream* stream, void* destination, int32_t value, int64_t bytes)
     public StatusCode Fill(StreamHandle* stream, void* destination, int value, long bytes) =>
         _fill(stream, destination, value, bytes);
+
+    /// <summary>
+    /// Between begin and end, ops, copies and fills given to the stream are recorded, not run: with their arguments as they are now
+    /// and the memory they point to as it will be at each launch. Only device and pinned memory may be named, structs behind pointers
+    /// (nlm_kv_cache) are read at record time. Synchronising or freeing memory in between is an error and ends the capture. Begin and
+    /// end on one thread. A graph belongs to its device and must be destroyed before the memory it names.
+    /// </summary>
+    // int32_t nlm_graph_begin(nlm_stream* stream)
+    public StatusCode GraphBegin(StreamHandle* stream) =>
+        _graphBegin(stream);
+
+    /// <summary>C: <c>nlm_graph_end</c>.</summary>
+    // int32_t nlm_graph_end(nlm_stream* stream, nlm_graph** graph)
+    public StatusCode GraphEnd(StreamHandle* stream, GraphHandle** graph) =>
+        _graphEnd(stream, graph);
+
+    /// <summary>C: <c>nlm_graph_launch</c>.</summary>
+    // int32_t nlm_graph_launch(nlm_stream* stream, nlm_graph* graph)
+    public StatusCode GraphLaunch(StreamHandle* stream, GraphHandle* graph) =>
+        _graphLaunch(stream, graph);
+
+    /// <summary>C: <c>nlm_graph_destroy</c>.</summary>
+    // int32_t nlm_graph_destroy(nlm_graph* graph)
+    public StatusCode GraphDestroy(GraphHandle* graph) =>
+        _graphDestroy(graph);
 
     /// <summary>Bytes of a packed weight, or -1 for arguments out of range. Never more than 64 rows and 64 columns of padding.</summary>
     // int64_t nlm_packed_weight_bytes(int32_t type, int32_t n, int32_t k)
@@ -317,6 +371,21 @@ internal sealed unsafe partial class NativeApi
     // int32_t nlm_sample(nlm_stream* stream, const nlm_sample_args* args)
     public StatusCode Sample(StreamHandle* stream, SampleArgs* args) =>
         _sample(stream, args);
+
+    /// <summary>C: <c>nlm_feed_tokens</c>.</summary>
+    // int32_t nlm_feed_tokens(nlm_stream* stream, const nlm_feed_tokens_args* args)
+    public StatusCode FeedTokens(StreamHandle* stream, FeedTokensArgs* args) =>
+        _feedTokens(stream, args);
+
+    /// <summary>C: <c>nlm_beam_topk_workspace_bytes</c>.</summary>
+    // int64_t nlm_beam_topk_workspace_bytes(const nlm_beam_topk_args* args)
+    public long BeamTopkWorkspaceBytes(BeamTopkArgs* args) =>
+        _beamTopkWorkspaceBytes(args);
+
+    /// <summary>C: <c>nlm_beam_topk</c>.</summary>
+    // int32_t nlm_beam_topk(nlm_stream* stream, const nlm_beam_topk_args* args)
+    public StatusCode BeamTopk(StreamHandle* stream, BeamTopkArgs* args) =>
+        _beamTopk(stream, args);
 
     /// <summary>C: <c>nlm_count_tokens</c>.</summary>
     // int32_t nlm_count_tokens(nlm_stream* stream, const nlm_count_tokens_args* args)

@@ -168,6 +168,9 @@ public struct StreamHandle;
 /// <summary>Opaque: only used behind a pointer. C: <c>nlm_event</c>.</summary>
 public struct EventHandle;
 
+/// <summary>Opaque: only used behind a pointer. C: <c>nlm_graph</c>.</summary>
+public struct GraphHandle;
+
 /// <summary>C: <c>nlm_device_options</c>.</summary>
 [StructLayout(LayoutKind.Sequential, Size = 16)]
 public unsafe struct DeviceOptions // nlm_device_options
@@ -183,7 +186,7 @@ public unsafe struct DeviceOptions // nlm_device_options
 }
 
 /// <summary>C: <c>nlm_device_info</c>.</summary>
-[StructLayout(LayoutKind.Sequential, Size = 288)]
+[StructLayout(LayoutKind.Sequential, Size = 296)]
 public unsafe struct DeviceInfo // nlm_device_info
 {
     /// <summary>Bytes of this struct; set by the wrapper that makes the call</summary>
@@ -198,6 +201,10 @@ public unsafe struct DeviceInfo // nlm_device_info
     public long MemoryBytesTotal; // int64_t memory_bytes_total
     /// <summary>C: <c>int64_t memory_bytes_free</c>.</summary>
     public long MemoryBytesFree; // int64_t memory_bytes_free
+    /// <summary>of a GPU: 90 is 9.0; 0 on cpu</summary>
+    public int ComputeCapability; // int32_t compute_capability
+    /// <summary>of a GPU; 0 on cpu</summary>
+    public int Multiprocessors; // int32_t multiprocessors
     /// <summary>processor or card</summary>
     public ByteArray128 Name; // char name[128]
     /// <summary>driver and toolkit versions, or empty</summary>
@@ -528,6 +535,8 @@ public unsafe struct PagedAttentionArgs // nlm_paged_attention_args
     public int SplitKeys; // int32_t split_keys
     /// <summary>0: none</summary>
     public int Window; // int32_t window
+    /// <summary>most rows of one sequence in this call; 0: unknown. A hint: bits do not depend on it</summary>
+    public int QueryRowsMax; // int32_t query_rows_max
     /// <summary>softcap 0: none</summary>
     public float Scale; // float scale
     /// <summary>softcap 0: none</summary>
@@ -639,6 +648,83 @@ public unsafe struct SampleArgs // nlm_sample_args
     public int BiasTotal; // int32_t bias_total
     /// <summary>C: <c>int32_t top_logprobs_max</c>.</summary>
     public int TopLogprobsMax; // int32_t top_logprobs_max
+}
+
+/// <summary>
+/// Feeds drawn tokens to the next step without the host: where sources[r] &gt;= 0, ids[r] = results[sources[r]].token, and 0 where
+/// that is not a token of the vocabulary (the host ends that request when it reads the result); other ids stay.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Size = 48)]
+public unsafe struct FeedTokensArgs // nlm_feed_tokens_args
+{
+    /// <summary>Bytes of this struct; set by the wrapper that makes the call</summary>
+    public uint Size; // uint32_t size
+    /// <summary>C: <c>int32_t rows_max</c>.</summary>
+    public int RowsMax; // int32_t rows_max
+    /// <summary>device [rows]</summary>
+    public int* Ids; // int32_t* ids
+    /// <summary>device [rows] row of results, or -1; out of range counts as -1</summary>
+    public int* Sources; // const int32_t* sources
+    /// <summary>device [result_rows] of the step before</summary>
+    public SampleResult* Results; // const nlm_sample_result* results
+    /// <summary>device true count or null</summary>
+    public int* Rows; // const int32_t* rows
+    /// <summary>C: <c>int32_t result_rows</c>.</summary>
+    public int ResultRows; // int32_t result_rows
+    /// <summary>C: <c>int32_t vocabulary</c>.</summary>
+    public int Vocabulary; // int32_t vocabulary
+}
+
+/// <summary>
+/// Beam search: for each group of rows (the beams of one request) the best `count` continuations over all of them, by
+/// cumulative[row] + log softmax(logits[row])[token] in fp32; best first, ties by row then token. Tokens whose logit is -inf are
+/// never reported; where fewer are left, token is -1. A row with NaN or +inf flags its group with NLM_SAMPLE_NONFINITE.
+/// </summary>
+[StructLayout(LayoutKind.Sequential, Size = 16)]
+public unsafe struct BeamCandidate // nlm_beam_candidate
+{
+    /// <summary>of logits</summary>
+    public int Row; // int32_t row
+    /// <summary>C: <c>int32_t token</c>.</summary>
+    public int Token; // int32_t token
+    /// <summary>cumulative of the row + log-probability of the token</summary>
+    public float Score; // float score
+    /// <summary>of the token alone</summary>
+    public float Logprob; // float logprob
+}
+
+/// <summary>C: <c>nlm_beam_topk_args</c>.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 96)]
+public unsafe struct BeamTopkArgs // nlm_beam_topk_args
+{
+    /// <summary>Bytes of this struct; set by the wrapper that makes the call</summary>
+    public uint Size; // uint32_t size
+    /// <summary>C: <c>int32_t groups_max</c>.</summary>
+    public int GroupsMax; // int32_t groups_max
+    /// <summary>device [groups, count]</summary>
+    public BeamCandidate* Candidates; // nlm_beam_candidate* candidates
+    /// <summary>device [groups] nlm_sample_flag bits</summary>
+    public int* Flags; // int32_t* flags
+    /// <summary>device [rows, logits_stride] fp32, after mask, bias and penalties where those apply</summary>
+    public float* Logits; // const float* logits
+    /// <summary>device [groups + 1] first row of each group, ascending</summary>
+    public int* RowStarts; // const int32_t* row_starts
+    /// <summary>device [rows] sum of log-probabilities so far; -inf switches a row off</summary>
+    public float* Cumulative; // const float* cumulative
+    /// <summary>device true count or null</summary>
+    public int* Groups; // const int32_t* groups
+    /// <summary>nlm_beam_topk_workspace_bytes</summary>
+    public void* Workspace; // void* workspace
+    /// <summary>C: <c>int64_t workspace_bytes</c>.</summary>
+    public long WorkspaceBytes; // int64_t workspace_bytes
+    /// <summary>C: <c>int64_t logits_stride</c>.</summary>
+    public long LogitsStride; // int64_t logits_stride
+    /// <summary>C: <c>int32_t rows_max</c>.</summary>
+    public int RowsMax; // int32_t rows_max
+    /// <summary>C: <c>int32_t vocabulary</c>.</summary>
+    public int Vocabulary; // int32_t vocabulary
+    /// <summary>1 to 128: twice the beam width</summary>
+    public int Count; // int32_t count
 }
 
 /// <summary>Rebuilds one row of the penalty state: clears it, then marks prompt tokens and counts output tokens (host pointers).</summary>

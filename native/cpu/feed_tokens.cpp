@@ -1,0 +1,35 @@
+// nlm_feed_tokens: the tokens of the step before become ids of this one.
+#include "arguments.h"
+
+namespace nlm::cpu {
+namespace {
+
+void check(const nlm_feed_tokens_args& args) {
+    check_range(args.rows_max, 0, count_limit, "rows_max");
+    check_range(args.result_rows, 0, count_limit, "result_rows");
+    check_range(args.vocabulary, 1, count_limit, "vocabulary");
+    check_pointer(args.ids, "ids", 4);
+    check_pointer(args.sources, "sources", 4);
+    if (args.result_rows > 0) check_pointer(args.results, "results", 4);
+    check_optional_pointer(args.rows, "rows", 4);
+}
+
+} // namespace
+} // namespace nlm::cpu
+
+NLM_API int32_t nlm_feed_tokens(nlm_stream* stream, const nlm_feed_tokens_args* args) {
+    using namespace nlm;
+    using namespace nlm::cpu;
+    return guard("nlm_feed_tokens", [&] {
+        check_call(stream, args);
+        if (args->rows_max == 0) return;
+        check(*args);
+        const int32_t rows = true_count(args->rows, args->rows_max);
+        for (int32_t row = 0; row < rows; row++) {
+            const int32_t source = args->sources[row];
+            if (source < 0 || source >= args->result_rows) continue;
+            const int32_t token = args->results[source].token;
+            args->ids[row] = token >= 0 && token < args->vocabulary ? token : 0;
+        }
+    });
+}
