@@ -11,6 +11,8 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # Shows the comment block at the top of the calling script.
 usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0; }
 
+install_packages() { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+
 # Installs Debian packages that provide missing commands or files when it may, else says exactly what to install.
 need_tools() {
     local missing=()
@@ -22,7 +24,7 @@ need_tools() {
     if [ ${#missing[@]} -gt 0 ]; then
         if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
             say "Installing ${missing[*]}"
-            apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+            install_packages "${missing[@]}"
         else
             die "these Debian packages are missing: ${missing[*]}; install them with: sudo apt-get install ${missing[*]}"
         fi
