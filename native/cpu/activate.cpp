@@ -1,6 +1,7 @@
 // nlm_activate: elementwise and gated activations that no gemm epilogue could take.
 #include "arguments.h"
 #include "family.h"
+#include "graph.h"
 
 namespace nlm::cpu {
 
@@ -30,8 +31,10 @@ NLM_API int32_t nlm_activate(nlm_stream* stream, const nlm_activate_args* args) 
         check_call(stream, args);
         if (args->rows_max == 0) return;
         check(*args);
-        const auto activate_rows = NLM_FAMILY_FUNCTION(stream->device->isa, activate_rows);
-        run_rows(stream->device->pool, true_count(args->rows, args->rows_max), args->columns,
-                 [&](int64_t first, int64_t last) { activate_rows(*args, first, last); });
+        submit(stream, [device = stream->device, call = *args] {
+            const auto activate_rows = NLM_FAMILY_FUNCTION(device->isa, activate_rows);
+            run_rows(device->pool, true_count(call.rows, call.rows_max), call.columns,
+                     [&](int64_t first, int64_t last) { activate_rows(call, first, last); });
+        });
     });
 }

@@ -1,5 +1,6 @@
 // nlm_count_tokens: rebuilds one row of the penalty state.
 #include "arguments.h"
+#include "graph.h"
 
 #include <algorithm>
 
@@ -35,6 +36,7 @@ NLM_API int32_t nlm_count_tokens(nlm_stream* stream, const nlm_count_tokens_args
     return guard("nlm_count_tokens", [&] {
         check_call(stream, args);
         check(*args);
+        refuse_while_recording(stream);
         check_ids("prompt", args->prompt, args->prompt_count, args->vocabulary);
         check_ids("output", args->output, args->output_count, args->vocabulary);
         const int64_t words = (args->vocabulary + 31) / 32;

@@ -16,11 +16,13 @@ struct nlm_device {
 
     std::mutex memory_lock;
     std::map<void*, size_t> allocations; // address to mapped bytes
-    std::atomic<int> open_handles{0};    // streams and events
+    std::atomic<int> open_handles{0};    // streams, events and graphs
+    std::atomic<nlm_graph*> recording{nullptr};
 };
 
 struct nlm_stream {
-    nlm_device* device; // in order and synchronous: a call returns when its work is done
+    nlm_device* device;             // in order and synchronous: a call returns when its work is done
+    nlm_graph* recording = nullptr; // takes the work instead, between nlm_graph_begin and nlm_graph_end
 };
 
 struct nlm_event {

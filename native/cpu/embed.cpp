@@ -1,6 +1,5 @@
 // Embedding: rows gathered from the packed table, so a tied embedding is held once.
-#include "check.h"
-#include "device.h"
+#include "graph.h"
 #include "lanes.h"
 #include "weight_layout.h"
 
@@ -71,16 +70,17 @@ extern "C" int32_t nlm_embed(nlm_stream* stream, const nlm_embed_args* args) {
     return guard("nlm_embed", [&] {
         NLM_REQUIRE(stream != nullptr, "stream: expected a handle, found null");
         check(args);
-        const int32_t rows = true_count(args->rows, args->rows_max);
-        stream->device->pool.run(rows, [&](int64_t row, int) {
-            switch (args->type_out) {
-            case NLM_BF16:
-                return embed_typed<Bf16>(*args, row);
-            case NLM_F16:
-                return embed_typed<F16>(*args, row);
-            default:
-                return embed_typed<float>(*args, row);
-            }
+        submit(stream, [device = stream->device, call = *args] {
+            device->pool.run(true_count(call.rows, call.rows_max), [&](int64_t row, int) {
+                switch (call.type_out) {
+                case NLM_BF16:
+                    return embed_typed<Bf16>(call, row);
+                case NLM_F16:
+                    return embed_typed<F16>(call, row);
+                default:
+                    return embed_typed<float>(call, row);
+                }
+            });
         });
     });
 }

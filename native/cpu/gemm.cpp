@@ -1,8 +1,7 @@
 // nlm_gemm: argument checks and the choice of the instruction family.
 #include "gemm.h"
 
-#include "check.h"
-#include "device.h"
+#include "graph.h"
 #include "weight_layout.h"
 
 using namespace nlm;
@@ -54,6 +53,16 @@ void check_operands(const nlm_gemm_args& args) {
                 static_cast<long long>(needed), static_cast<long long>(args.workspace_bytes));
 }
 
+void run(nlm_device& device, const nlm_gemm_args& args) {
+    const GemmCall call{args, true_count(args.rows, args.rows_max), device.pool};
+    if (call.rows == 0) return;
+    if (device.isa == NLM_ISA_AMX && args.type_weight == NLM_BF16) return amx::gemm(call);
+    if (device.isa == NLM_ISA_AVX512_BF16 && args.type_weight == NLM_BF16) return avx512_bf16::gemm(call);
+    if (device.isa >= NLM_ISA_AVX512) return avx512::gemm(call);
+    if (device.isa == NLM_ISA_AVX2) return avx2::gemm(call);
+    return scalar::gemm(call);
+}
+
 } // namespace
 
 namespace nlm::cpu {
@@ -82,13 +91,6 @@ extern "C" int32_t nlm_gemm(nlm_stream* stream, const nlm_gemm_args* args) {
         check_types(*args);
         if (args->rows_max == 0) return;
         check_operands(*args);
-        const GemmCall call{*args, true_count(args->rows, args->rows_max), stream->device->pool};
-        if (call.rows == 0) return;
-        const nlm_isa isa = stream->device->isa;
-        if (isa == NLM_ISA_AMX && args->type_weight == NLM_BF16) return amx::gemm(call);
-        if (isa == NLM_ISA_AVX512_BF16 && args->type_weight == NLM_BF16) return avx512_bf16::gemm(call);
-        if (isa >= NLM_ISA_AVX512) return avx512::gemm(call);
-        if (isa == NLM_ISA_AVX2) return avx2::gemm(call);
-        return scalar::gemm(call);
+        submit(stream, [device = stream->device, call = *args] { run(*device, call); });
     });
 }

@@ -1,6 +1,5 @@
 // Device memory: anonymous mappings, so pages are zero and cost nothing until touched.
-#include "check.h"
-#include "device.h"
+#include "graph.h"
 
 #include <cerrno>
 #include <cstring>
@@ -65,6 +64,10 @@ extern "C" int32_t nlm_memory_free(nlm_device* device, void* memory) {
         NLM_REQUIRE(device != nullptr, "device: expected a handle, found null");
         if (memory == nullptr) return;
         size_t size = 0;
+        if (nlm_graph* graph = device->recording.load()) {
+            graph->is_void = true;
+            throw Error(NLM_INVALID_ARGUMENT, "memory: freeing while a stream records a graph; what was recorded is void");
+        }
         {
             const std::lock_guard lock(device->memory_lock);
             const auto found = device->allocations.find(memory);

@@ -1,6 +1,7 @@
 // nlm_norm: RMSNorm and LayerNorm with the residual sum in front. One job takes whole rows.
 #include "arguments.h"
 #include "family.h"
+#include "graph.h"
 
 namespace nlm::cpu {
 
@@ -39,8 +40,10 @@ NLM_API int32_t nlm_norm(nlm_stream* stream, const nlm_norm_args* args) {
         check_call(stream, args);
         if (args->rows_max == 0) return;
         check(*args);
-        const auto norm_rows = NLM_FAMILY_FUNCTION(stream->device->isa, norm_rows);
-        run_rows(stream->device->pool, true_count(args->rows, args->rows_max), args->columns,
-                 [&](int64_t first, int64_t last) { norm_rows(*args, first, last); });
+        submit(stream, [device = stream->device, call = *args] {
+            const auto norm_rows = NLM_FAMILY_FUNCTION(device->isa, norm_rows);
+            run_rows(device->pool, true_count(call.rows, call.rows_max), call.columns,
+                     [&](int64_t first, int64_t last) { norm_rows(call, first, last); });
+        });
     });
 }

@@ -1,6 +1,5 @@
 // Packing of weights at load: a transpose into panels, with conversion, in parallel over panels.
-#include "check.h"
-#include "device.h"
+#include "graph.h"
 #include "lanes.h"
 #include "weight_layout.h"
 
@@ -113,6 +112,7 @@ extern "C" int32_t nlm_pack_weight(nlm_stream* stream, const nlm_pack_weight_arg
         if (args->source_rows == 0) return;
         check_pointer(args->packed, "packed", buffer_alignment);
         check_pointer(args->source, "source", 1);
+        refuse_while_recording(stream);
         switch (args->type) {
         case NLM_BF16:
             return pack_typed<Bf16>(stream->device->pool, *args);

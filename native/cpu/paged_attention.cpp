@@ -6,6 +6,7 @@
 // state untouched. So neither batch, chunk, block size, thread count nor the choice of jobs below can show.
 #include "paged_attention.h"
 #include "family.h"
+#include "graph.h"
 
 #include <algorithm>
 #include <cmath>
@@ -211,6 +212,9 @@ NLM_API int32_t nlm_paged_attention(nlm_stream* stream, const nlm_paged_attentio
         check_call(stream, args);
         if (args->rows_max == 0 || args->sequences_max == 0) return;
         check(*args);
-        run(*stream->device, *args);
+        submit(stream, [device = stream->device, call = *args, cache = *args->cache]() mutable {
+            call.cache = &cache;
+            run(*device, call);
+        });
     });
 }

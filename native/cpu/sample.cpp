@@ -1,6 +1,7 @@
 // nlm_sample: checks and launch. A row is one job from first to last, so no sum depends on the number of threads.
 #include "sample.h"
 #include "family.h"
+#include "graph.h"
 
 #include <algorithm>
 #include <atomic>
@@ -96,6 +97,17 @@ void check_row(const nlm_sample_args& args, const nlm_sample_row& p) {
     }
 }
 
+void run(nlm_device& device, const nlm_sample_args& args) {
+    const int64_t rows = true_count(args.rows, args.rows_max);
+    for (int64_t row = 0; row < rows; row++) check_row(args, args.parameters[row]);
+    const auto sample_row = NLM_FAMILY_FUNCTION(device.isa, sample_row);
+    std::atomic<int64_t> next{0}; // rows differ in cost: jobs take them one by one
+    device.pool.run(job_count(rows), [&](int64_t job, int) {
+        const SampleScratch scratch = scratch_of(args, job);
+        for (int64_t row = next++; row < rows; row = next++) sample_row(args, row, scratch);
+    });
+}
+
 } // namespace
 } // namespace nlm::cpu
 
@@ -118,13 +130,6 @@ NLM_API int32_t nlm_sample(nlm_stream* stream, const nlm_sample_args* args) {
         check_call(stream, args);
         if (args->rows_max == 0) return;
         check(*args);
-        const int64_t rows = true_count(args->rows, args->rows_max);
-        for (int64_t row = 0; row < rows; row++) check_row(*args, args->parameters[row]);
-        const auto sample_row = NLM_FAMILY_FUNCTION(stream->device->isa, sample_row);
-        std::atomic<int64_t> next{0}; // rows differ in cost: jobs take them one by one
-        stream->device->pool.run(job_count(rows), [&](int64_t job, int) {
-            const SampleScratch scratch = scratch_of(*args, job);
-            for (int64_t row = next++; row < rows; row = next++) sample_row(*args, row, scratch);
-        });
+        submit(stream, [device = stream->device, call = *args] { run(*device, call); });
     });
 }

@@ -1,5 +1,6 @@
 // nlm_write_kv and the facts of the cache's layout. One job takes whole rows: tokens write disjoint elements of the cache.
 #include "family.h"
+#include "graph.h"
 #include "kv_layout.h"
 
 namespace nlm::cpu {
@@ -54,6 +55,15 @@ void check_slots(const nlm_write_kv_args& args, int32_t rows) {
     }
 }
 
+void run(nlm_device& device, const nlm_write_kv_args& args) {
+    const int32_t rows = true_count(args.rows, args.rows_max);
+    check_slots(args, rows);
+    const KvLayout layout(*args.cache);
+    const auto write_kv_rows = NLM_FAMILY_FUNCTION(device.isa, write_kv_rows);
+    const int64_t width = (args.q_head_count + 2ll * args.cache->kv_head_count) * args.cache->head_dim;
+    run_rows(device.pool, rows, width, [&](int64_t first, int64_t last) { write_kv_rows(args, layout, first, last); });
+}
+
 } // namespace
 
 void check_cache(const nlm_kv_cache* cache) {
@@ -84,12 +94,9 @@ NLM_API int32_t nlm_write_kv(nlm_stream* stream, const nlm_write_kv_args* args) 
         check_call(stream, args);
         if (args->rows_max == 0) return;
         check(*args);
-        const int32_t rows = true_count(args->rows, args->rows_max);
-        check_slots(*args, rows);
-        const KvLayout layout(*args->cache);
-        const auto write_kv_rows = NLM_FAMILY_FUNCTION(stream->device->isa, write_kv_rows);
-        const int64_t width = (args->q_head_count + 2ll * args->cache->kv_head_count) * args->cache->head_dim;
-        run_rows(stream->device->pool, rows, width,
-                 [&](int64_t first, int64_t last) { write_kv_rows(*args, layout, first, last); });
+        submit(stream, [device = stream->device, call = *args, cache = *args->cache]() mutable {
+            call.cache = &cache;
+            run(*device, call);
+        });
     });
 }

@@ -124,9 +124,11 @@ NLM_API int32_t nlm_fill(nlm_stream* stream, void* destination, int32_t value, i
 
 /*
  * Between begin and end, ops, copies and fills given to the stream are recorded, not run: with their arguments as they are now
- * and the memory they point to as it will be at each launch. Only device and pinned memory may be named, structs behind pointers
- * (nlm_kv_cache) are read at record time. Synchronising or freeing memory in between is an error and ends the capture. Begin and
- * end on one thread. A graph belongs to its device and must be destroyed before the memory it names.
+ * and the memory they point to as it will be at each launch. Only device and pinned memory may be named; structs behind pointers
+ * (nlm_kv_cache) and the pairs of nlm_copy_blocks and nlm_swap_blocks are read at record time. What reads long host lists
+ * (nlm_pack_weight, nlm_count_tokens), waits, frees memory or launches a graph cannot be recorded: it is refused and voids what
+ * was recorded, which nlm_graph_end then reports while it returns the stream to normal. Begin and end on one thread. A graph
+ * belongs to its device and must be destroyed before the memory it names.
  */
 NLM_API int32_t nlm_graph_begin(nlm_stream* stream);
 NLM_API int32_t nlm_graph_end(nlm_stream* stream, nlm_graph** graph);
