@@ -4,10 +4,12 @@
 #include "error.h"
 
 #include <cstdint>
+#include <limits>
 
 namespace nlm {
 
 constexpr uintptr_t buffer_alignment = 64;
+constexpr int64_t count_limit = std::numeric_limits<int32_t>::max();
 
 // The args block exists and has the size this library was compiled with.
 template <typename Args> void check_args(const Args* args, const char* name = "args") {
@@ -15,6 +17,12 @@ template <typename Args> void check_args(const Args* args, const char* name = "a
     NLM_REQUIRE(args->size == sizeof(Args),
                 "%s.size: expected %zu bytes, found %u; caller and library were built from different headers", name, sizeof(Args),
                 args->size);
+}
+
+// The stream is not null and the args block is as large as this library's.
+template <typename Args> void check_call(const nlm_stream* stream, const Args* args) {
+    NLM_REQUIRE(stream != nullptr, "stream: expected a stream, found null");
+    check_args(args);
 }
 
 inline void check_pointer(const void* pointer, const char* name, uintptr_t alignment) {
@@ -33,12 +41,23 @@ inline void check_range(int64_t value, int64_t low, int64_t high, const char* na
                 static_cast<long long>(high), static_cast<long long>(value));
 }
 
+inline void check_workspace(const void* workspace, int64_t found, int64_t needed) {
+    check_pointer(workspace, "workspace", buffer_alignment);
+    NLM_REQUIRE(found >= needed, "workspace_bytes: expected at least %lld, found %lld", static_cast<long long>(needed),
+                static_cast<long long>(found));
+}
+
 // Product of two sizes; refuses overflow.
 inline int64_t checked_product(int64_t left, int64_t right, const char* name) {
     int64_t product = 0;
     NLM_REQUIRE(!__builtin_mul_overflow(left, right, &product), "%s: %lld x %lld overflows 64 bits", name,
                 static_cast<long long>(left), static_cast<long long>(right));
     return product;
+}
+
+// rows · columns elements must be addressable.
+inline void check_extent(int64_t rows, int64_t columns, int64_t element_bytes, const char* name) {
+    checked_product(checked_product(rows, columns, name), element_bytes, name);
 }
 
 inline bool is_floating_type(int32_t type) {

@@ -2,26 +2,12 @@
 #include "arguments.h"
 #include "family.h"
 #include "graph.h"
+#include "row_args.h"
 
 namespace nlm::cpu {
 
 NLM_DECLARE_FAMILIES(void activate_rows(const nlm_activate_args& args, int64_t first, int64_t last))
 
-namespace {
-
-void check(const nlm_activate_args& args) {
-    check_range(args.kind, NLM_EPILOGUE_SILU_MUL, NLM_EPILOGUE_GELU_TANH_MUL, "kind");
-    check_floating_type(args.type, "type");
-    check_range(args.columns, 1, count_limit, "columns");
-    check_range(args.rows_max, 0, count_limit, "rows_max");
-    const int64_t bytes = type_bytes(args.type);
-    check_extent(args.rows_max, 2 * static_cast<int64_t>(args.columns), bytes, "x");
-    check_pointer(args.out, "out", bytes);
-    check_pointer(args.x, "x", bytes);
-    check_optional_pointer(args.rows, "rows", 4);
-}
-
-} // namespace
 } // namespace nlm::cpu
 
 NLM_API int32_t nlm_activate(nlm_stream* stream, const nlm_activate_args* args) {

@@ -1,19 +1,10 @@
 // nlm_feed_tokens: the tokens of the step before become ids of this one.
 #include "arguments.h"
 #include "graph.h"
+#include "row_args.h"
 
 namespace nlm::cpu {
 namespace {
-
-void check(const nlm_feed_tokens_args& args) {
-    check_range(args.rows_max, 0, count_limit, "rows_max");
-    check_range(args.result_rows, 0, count_limit, "result_rows");
-    check_range(args.vocabulary, 1, count_limit, "vocabulary");
-    check_pointer(args.ids, "ids", 4);
-    check_pointer(args.sources, "sources", 4);
-    if (args.result_rows > 0) check_pointer(args.results, "results", 4);
-    check_optional_pointer(args.rows, "rows", 4);
-}
 
 void run(const nlm_feed_tokens_args& args) {
     const int32_t rows = true_count(args.rows, args.rows_max);

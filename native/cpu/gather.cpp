@@ -1,25 +1,12 @@
 // nlm_gather_rows: picks rows by index. Copies bytes, so it needs no instruction family.
 #include "arguments.h"
 #include "graph.h"
+#include "row_args.h"
 
 #include <cstring>
 
 namespace nlm::cpu {
 namespace {
-
-void check(const nlm_gather_rows_args& args) {
-    NLM_REQUIRE(is_floating_type(args.type) || args.type == NLM_I32, "type: expected f32, bf16, f16 or i32, found %d", args.type);
-    check_range(args.rows_max, 0, count_limit, "rows_max");
-    check_range(args.x_rows, 0, count_limit, "x_rows");
-    check_range(args.columns, 1, count_limit, "columns");
-    const int64_t bytes = type_bytes(args.type);
-    check_extent(args.rows_max, args.columns, bytes, "out");
-    check_extent(args.x_rows, args.columns, bytes, "x");
-    check_pointer(args.out, "out", bytes);
-    check_pointer(args.x, "x", bytes);
-    check_pointer(args.indices, "indices", 4);
-    check_optional_pointer(args.rows, "rows", 4);
-}
 
 void run(nlm_device& device, const nlm_gather_rows_args& args) {
     const int32_t rows = true_count(args.rows, args.rows_max);

@@ -2,6 +2,7 @@
 #include "sample.h"
 #include "family.h"
 #include "graph.h"
+#include "sample_args.h"
 
 #include <algorithm>
 #include <atomic>
@@ -42,38 +43,6 @@ SampleScratch scratch_of(const nlm_sample_args& args, int64_t job) {
     scratch.maxima = reinterpret_cast<float*>(at);
     scratch.order = reinterpret_cast<float*>(at + chunk_bytes(vocabulary));
     return scratch;
-}
-
-void check_shape(const nlm_sample_args& args) {
-    check_range(args.rows_max, 0, count_limit, "rows_max");
-    check_range(args.vocabulary, 1, 1 << 28, "vocabulary");
-}
-
-void check(const nlm_sample_args& args) {
-    check_shape(args);
-    check_range(args.logits_stride, args.vocabulary, std::numeric_limits<int64_t>::max(), "logits_stride");
-    check_range(args.count_rows, 0, count_limit, "count_rows");
-    check_range(args.mask_rows, 0, count_limit, "mask_rows");
-    check_range(args.bias_total, 0, count_limit, "bias_total");
-    check_range(args.top_logprobs_max, 0, args.vocabulary, "top_logprobs_max");
-    check_extent(args.rows_max, args.logits_stride, 4, "logits");
-    check_extent(args.count_rows, args.vocabulary, 2, "token_counts");
-    check_extent(args.rows_max, args.top_logprobs_max, 4, "top_ids");
-    check_pointer(args.results, "results", 4);
-    check_pointer(args.logits, "logits", 4);
-    check_pointer(args.parameters, "parameters", 8);
-    check_optional_pointer(args.top_ids, "top_ids", 4);
-    check_optional_pointer(args.top_values, "top_values", 4);
-    check_optional_pointer(args.processed, "processed", 4);
-    check_optional_pointer(args.token_counts, "token_counts", 2);
-    check_optional_pointer(args.prompt_mask, "prompt_mask", 4);
-    check_optional_pointer(args.allowed_mask, "allowed_mask", 4);
-    check_optional_pointer(args.bias_ids, "bias_ids", 4);
-    check_optional_pointer(args.bias_values, "bias_values", 4);
-    check_optional_pointer(args.rows, "rows", 4);
-    check_pointer(args.workspace, "workspace", 64);
-    NLM_REQUIRE(args.workspace_bytes >= workspace_bytes(args), "workspace_bytes: expected at least %lld, found %lld",
-                static_cast<long long>(workspace_bytes(args)), static_cast<long long>(args.workspace_bytes));
 }
 
 // What a row refers to exists. Values out of range are legal: they mean the filter is off.
@@ -129,7 +98,7 @@ NLM_API int32_t nlm_sample(nlm_stream* stream, const nlm_sample_args* args) {
     return guard("nlm_sample", [&] {
         check_call(stream, args);
         if (args->rows_max == 0) return;
-        check(*args);
+        check(*args, workspace_bytes(*args));
         submit(stream, [device = stream->device, call = *args] { run(*device, call); });
     });
 }
