@@ -3,7 +3,7 @@ using System.Text;
 namespace NativeLM.Interop;
 
 /// <summary>
-/// An open device. Owns its threads or its context; memory, streams and events hold it open until they are disposed themselves.
+/// An open device. Owns its threads or its context; memory, streams, events and graphs hold it open until they are disposed themselves.
 /// Disposing twice is harmless; use after dispose throws <see cref="ObjectDisposedException"/>.
 /// </summary>
 public sealed unsafe class Device : IDisposable

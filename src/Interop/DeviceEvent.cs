@@ -25,7 +25,7 @@ public sealed unsafe class DeviceEvent : IDisposable
         }
     }
 
-    private EventHandle* Handle => (EventHandle*)_handle.Pointer;
+    internal EventHandle* Handle => (EventHandle*)_handle.Pointer;
 
     /// <summary>Puts the marker behind the work queued on <paramref name="stream"/> so far.</summary>
     public void Record(DeviceStream stream) => Status.Check(_api, _api.EventRecord(Handle, stream.Handle));

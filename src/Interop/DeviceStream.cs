@@ -28,6 +28,35 @@ public sealed unsafe class DeviceStream : IDisposable
     /// <summary>Waits until all queued work is done; failures of that work are thrown here.</summary>
     public void Synchronize() => Status.Check(Device.Api, Device.Api.StreamSynchronize(Handle));
 
+    /// <summary>Work given to this stream from now on starts after the event's last record, on whichever stream that was.</summary>
+    public void Wait(DeviceEvent marker) => Status.Check(Device.Api, Device.Api.StreamWaitEvent(Handle, marker.Handle));
+
+    /// <summary>
+    /// Records what <paramref name="work"/> queues on this stream instead of running it. It may name device and pinned memory only, and may
+    /// not wait, free memory, pack weights or count tokens: then an exception leaves no graph and the stream as it was.
+    /// </summary>
+    public DeviceGraph Capture(Action work)
+    {
+        NativeApi api = Device.Api;
+        GraphHandle* graph;
+        Status.Check(api, api.GraphBegin(Handle));
+        try
+        {
+            work();
+        }
+        catch
+        {
+            if (api.GraphEnd(Handle, &graph) == StatusCode.Ok)
+                api.GraphDestroy(graph);
+            throw;
+        }
+        Status.Check(api, api.GraphEnd(Handle, &graph));
+        return new DeviceGraph(Device, graph);
+    }
+
+    /// <summary>Queues everything that the graph recorded.</summary>
+    public void Launch(DeviceGraph graph) => Status.Check(Device.Api, Device.Api.GraphLaunch(Handle, graph.Handle));
+
     /// <inheritdoc/>
     public void Dispose() => _handle.Dispose();
 }

@@ -67,6 +67,14 @@ public sealed unsafe class NativeLibrary
         return Status.CheckBytes(Api, Api.SampleWorkspaceBytes(&call), $"sampling of {args.RowsMax} rows");
     }
 
+    /// <summary>Workspace bytes for beam candidates; the pointers in <paramref name="args"/> are not read.</summary>
+    public long BeamTopkWorkspaceBytes(in BeamTopkArgs args)
+    {
+        BeamTopkArgs call = args;
+        call.Size = (uint)sizeof(BeamTopkArgs);
+        return Status.CheckBytes(Api, Api.BeamTopkWorkspaceBytes(&call), $"beam candidates of {args.GroupsMax} groups");
+    }
+
     /// <summary>Bytes of one KV block over all layers; Data and BlockCount of <paramref name="cache"/> do not matter.</summary>
     public long KvBlockBytes(in KvCache cache)
     {

@@ -97,6 +97,22 @@ public sealed unsafe class Ops
         Status.Check(_api, _api.Sample(_stream.Handle, &call));
     }
 
+    /// <summary>Puts tokens that the step before drew into this step's ids, on the device. See <see cref="FeedTokensArgs"/>.</summary>
+    public void FeedTokens(in FeedTokensArgs args)
+    {
+        FeedTokensArgs call = args;
+        call.Size = (uint)sizeof(FeedTokensArgs);
+        Status.Check(_api, _api.FeedTokens(_stream.Handle, &call));
+    }
+
+    /// <summary>The best continuations of each group of beams. See <see cref="BeamTopkArgs"/>.</summary>
+    public void BeamTopk(in BeamTopkArgs args)
+    {
+        BeamTopkArgs call = args;
+        call.Size = (uint)sizeof(BeamTopkArgs);
+        Status.Check(_api, _api.BeamTopk(_stream.Handle, &call));
+    }
+
     /// <summary>Rebuilds one row of the penalty state from host token lists. See <see cref="CountTokensArgs"/>.</summary>
     public void CountTokens(in CountTokensArgs args)
     {

@@ -60,6 +60,11 @@ internal sealed unsafe class EventSafeHandle(NativeApi api, EventHandle* pointer
     protected override StatusCode Release(void* pointer) => Api.EventDestroy((EventHandle*)pointer);
 }
 
+internal sealed unsafe class GraphSafeHandle(NativeApi api, GraphHandle* pointer, DeviceSafeHandle device) : OwnedHandle(api, pointer, device)
+{
+    protected override StatusCode Release(void* pointer) => Api.GraphDestroy((GraphHandle*)pointer);
+}
+
 internal sealed unsafe class MemorySafeHandle : OwnedHandle
 {
     private readonly DeviceHandle* _owner;
