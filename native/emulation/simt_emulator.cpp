@@ -1,0 +1,563 @@
+// Runs the blocks of a grid: fibers, collectives, barriers, shared memory, asynchronous copies.
+#include "simt_emulator.h"
+
+#include "emulator_state.h"
+#include "fiber.h"
+#include "sanitized_copy.h"
+#include "sanitizers.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace nlm::emulation {
+
+ThreadContext* running_thread = nullptr;
+
+namespace {
+
+constexpr int warp_size = 32;
+constexpr int thread_limit = 1024;
+constexpr size_t shared_limit = 227 << 10; // bytes a block may have on sm_90
+constexpr size_t shared_alignment = 128;
+
+enum class ThreadState { ready, waiting, ended };
+
+struct PendingCopy {
+    void* shared;
+    const void* global; // null: zeros
+};
+
+// One CUDA thread.
+struct EmulatedThread {
+    Fiber fiber;
+    ThreadContext context;
+    ThreadState state = ThreadState::ended;
+    const char* waits_for = "";
+    Site waits_at{};
+    std::vector<PendingCopy> open_copies;                  // issued, not committed
+    std::deque<std::vector<PendingCopy>> committed_copies; // oldest group first
+};
+
+// A collective that some lanes of a warp have reached.
+struct Meeting {
+    uint32_t mask = 0, arrived = 0;
+    const char* name = "";
+    Site site{};
+    void* outs[warp_size] = {};
+    size_t out_bytes = 0;
+};
+
+struct Warp {
+    std::vector<Meeting> meetings; // disjoint masks
+    alignas(16) unsigned char in[warp_size][lane_bytes];
+    alignas(16) unsigned char out[warp_size][lane_bytes];
+    char order_token = 0; // for the race detector: what warp_barrier orders
+};
+
+// Everything about the launch under way. One at a time, under the emulator's lock.
+struct Machine {
+    Shape shape;
+    const std::function<void()>* kernel = nullptr;
+    Fiber scheduler;
+    std::vector<std::unique_ptr<EmulatedThread>> threads; // pooled
+    std::vector<Warp> warps;
+    std::vector<int> ready; // order of running
+    EmulatedThread* current = nullptr;
+    int ended = 0, barrier_arrived = 0;
+    Site barrier_site{};
+    char block_token = 0; // for the race detector: what block_barrier orders
+    unsigned char* shared = nullptr;
+    bool failed = false;
+    uint64_t random = 0;
+};
+
+Machine& machine() {
+    static Machine instance;
+    return instance;
+}
+
+uint64_t next_random(Machine& m) {
+    m.random = m.random * 6364136223846793005ull + 1442695040888963407ull;
+    return m.random >> 33;
+}
+
+// Takes the next thread to run: the front of the queue, or any for random orders.
+EmulatedThread* take_ready(Machine& m) {
+    if (m.ready.empty()) return nullptr;
+    const RaceDetectorLooksAway guard;
+    size_t index = 0;
+    if (settings().threads == ThreadOrder::random) index = next_random(m) % m.ready.size();
+    const int thread = m.ready[index];
+    m.ready.erase(m.ready.begin() + static_cast<ptrdiff_t>(index));
+    return m.threads[static_cast<size_t>(thread)].get();
+}
+
+void make_ready(Machine& m, const int* list, int count) {
+    for (int i = 0; i < count; ++i) {
+        const int thread = settings().threads == ThreadOrder::reverse ? list[count - 1 - i] : list[i];
+        m.threads[static_cast<size_t>(thread)]->state = ThreadState::ready;
+        m.ready.push_back(thread);
+    }
+}
+
+// All threads of the block but one, or all.
+void make_all_ready(Machine& m, int except = -1) {
+    const RaceDetectorLooksAway guard;
+    int threads[thread_limit], thread_total = 0;
+    for (int i = 0; i < m.shape.block; ++i)
+        if (i != except) threads[thread_total++] = i;
+    make_ready(m, threads, thread_total);
+}
+
+// Leaves the current thread, which waits or has ended, for the next one, or for the scheduler when none can run.
+void leave(Machine& m, bool ends) {
+    EmulatedThread* self = m.current;
+    EmulatedThread* next = m.failed ? nullptr : take_ready(m);
+    if (next == self) return; // released by itself: no switch
+    m.current = next;
+    running_thread = next != nullptr ? &next->context : nullptr;
+    Fiber& target = next != nullptr ? next->fiber : m.scheduler;
+    target.switch_from(self->fiber, ends);
+    m.current = self;
+    running_thread = &self->context;
+}
+
+void wait_here(Machine& m, const char* what, Site site) {
+    m.current->state = ThreadState::waiting;
+    m.current->waits_for = what;
+    m.current->waits_at = site;
+    leave(m, false);
+}
+
+void thread_main() {
+    Machine& m = machine();
+    EmulatedThread& self = *m.current;
+    self.fiber.entered();
+    race_acquire(&m);
+    (*m.kernel)();
+    if (!self.open_copies.empty() || !self.committed_copies.empty())
+        fail("the thread ended with asynchronous copies that nobody waited for");
+    race_release(&m);
+    self.state = ThreadState::ended;
+    ++m.ended;
+    leave(m, true);
+    __builtin_unreachable();
+}
+
+const char* file_name(const char* path) {
+    const char* slash = std::strrchr(path, '/');
+    return slash != nullptr ? slash + 1 : path;
+}
+
+// A block in which nobody can run although not everybody has ended.
+void report_deadlock(Machine& m) {
+    const EmulatedThread* first = nullptr;
+    int waiting = 0;
+    for (int i = 0; i < m.shape.block; ++i) {
+        const EmulatedThread& thread = *m.threads[static_cast<size_t>(i)];
+        if (thread.state != ThreadState::waiting) continue;
+        if (first == nullptr) first = &thread;
+        ++waiting;
+    }
+    set_report("deadlock in block (%d, %d): %d of %d threads wait, %d have ended; thread %d waits for %s at %s:%d",
+               first->context.block_x, first->context.block_y, waiting, m.shape.block, m.ended, first->context.thread,
+               first->waits_for, file_name(first->waits_at.file), first->waits_at.line);
+    m.failed = true;
+}
+
+void abandon_threads(Machine& m) {
+    for (int i = 0; i < m.shape.block; ++i) {
+        EmulatedThread& thread = *m.threads[static_cast<size_t>(i)];
+        if (thread.state != ThreadState::ended) thread.fiber.abandon(&m);
+        thread.state = ThreadState::ended;
+        thread.open_copies.clear();
+        thread.committed_copies.clear();
+    }
+    for (Warp& warp : m.warps) warp.meetings.clear();
+}
+
+void run_block(Machine& m, int block_x, int block_y) {
+    count(Counter::blocks);
+    void* memory = nullptr;
+    if (m.shape.shared_bytes > 0 && posix_memalign(&memory, shared_alignment, m.shape.shared_bytes) != 0) throw std::bad_alloc();
+    const std::unique_ptr<void, void (*)(void*)> owner(memory, &std::free);
+    m.shared = static_cast<unsigned char*>(memory);
+    if (memory != nullptr) std::memset(memory, 0xff, m.shape.shared_bytes); // NaN in every float type
+    m.ended = m.barrier_arrived = 0;
+    m.ready.clear();
+    for (int i = 0; i < m.shape.block; ++i) {
+        EmulatedThread& thread = *m.threads[static_cast<size_t>(i)];
+        thread.context = {i, block_x, block_y, &m.shape};
+        thread.fiber.prepare(&thread_main);
+    }
+    make_all_ready(m);
+    race_release(&m);
+    EmulatedThread* first = take_ready(m);
+    m.current = first;
+    running_thread = &first->context;
+    first->fiber.switch_from(m.scheduler);
+    running_thread = nullptr;
+    m.current = nullptr;
+    if (!m.failed && m.ended < m.shape.block) report_deadlock(m);
+    if (m.failed) abandon_threads(m);
+    race_acquire(&m);
+    m.shared = nullptr;
+}
+
+cudaError_t check_shape(const Shape& shape) {
+    if (shape.block < 1 || shape.block > thread_limit || shape.block % warp_size != 0) {
+        set_report("launch: expected 32 to 1024 threads in whole warps, found %d", shape.block);
+        return cudaErrorInvalidValue;
+    }
+    if (shape.shared_bytes > shared_limit) {
+        set_report("launch: expected at most %zu bytes of shared memory, found %zu", shared_limit, shape.shared_bytes);
+        return cudaErrorInvalidValue;
+    }
+    if (shape.grid_x < 1 || shape.grid_y < 1 || shape.grid_y > 65535) {
+        set_report("launch: expected a grid of at least 1 by 1 and at most 65535 in y, found %d by %d", shape.grid_x,
+                   shape.grid_y);
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+}
+
+} // namespace
+
+cudaError_t run_grid(const Shape& shape, const std::function<void()>& kernel) {
+    Machine& m = machine();
+    const cudaError_t shape_status = check_shape(shape);
+    if (shape_status != cudaSuccess) return shape_status;
+    const RaceDetectorLooksAway guard;
+    count(Counter::launches);
+    m.shape = shape;
+    m.kernel = &kernel;
+    m.failed = false;
+    m.random = settings().seed * 2 + 1;
+    m.scheduler.adopt_caller();
+    while (m.threads.size() < static_cast<size_t>(shape.block)) m.threads.push_back(std::make_unique<EmulatedThread>());
+    m.warps.resize(static_cast<size_t>(shape.block / warp_size));
+    const int64_t blocks = static_cast<int64_t>(shape.grid_x) * shape.grid_y;
+    for (int64_t i = 0; i < blocks && !m.failed; ++i) {
+        const int64_t block = settings().blocks_reversed ? blocks - 1 - i : i;
+        run_block(m, static_cast<int>(block % shape.grid_x), static_cast<int>(block / shape.grid_x));
+    }
+    m.kernel = nullptr;
+    return m.failed ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+void fail(const char* format, ...) {
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    Machine& m = machine();
+    const ThreadContext& context = m.current->context;
+    set_report("block (%d, %d), thread %d: %s", context.block_x, context.block_y, context.thread, text);
+    m.failed = true;
+    m.current->state = ThreadState::waiting; // for ever: the scheduler throws the block away
+    leave(m, false);
+    std::abort(); // not reached: nobody continues a thread of a failed block
+}
+
+// ---- collectives ----
+
+namespace {
+
+enum class Arrival { waits, completes, foreign_lane, mismatch };
+
+Meeting* find_meeting(Warp& warp, uint32_t mask) {
+    for (Meeting& meeting : warp.meetings)
+        if ((meeting.mask & mask) != 0) return &meeting;
+    return nullptr;
+}
+
+// Files are compared as text: a header's literal may have several addresses.
+bool same_place(const Site& a, const Site& b) {
+    return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+}
+
+// Enters the current lane into the meeting of its mask; the last to arrive serves all and makes them ready.
+Arrival arrive(Machine& m, Warp& warp, const Meeting& called, const void* in, size_t in_bytes, void* out,
+               void (*compute)(const Lanes&)) {
+    const RaceDetectorLooksAway guard;
+    count(Counter::collectives);
+    const int thread = m.current->context.thread, lane = thread % warp_size;
+    if ((called.mask >> lane & 1u) == 0) return Arrival::foreign_lane;
+    Meeting* meeting = find_meeting(warp, called.mask);
+    if (meeting == nullptr) meeting = &warp.meetings.emplace_back(called);
+    if (meeting->mask != called.mask || std::strcmp(meeting->name, called.name) != 0 || !same_place(meeting->site, called.site))
+        return Arrival::mismatch;
+    if (in_bytes > 0) std::memcpy(warp.in[lane], in, in_bytes);
+    meeting->outs[lane] = out;
+    meeting->arrived |= 1u << lane;
+    if (meeting->arrived != called.mask) return Arrival::waits;
+    if (compute != nullptr) compute(Lanes(warp.in, warp.out));
+    int others[warp_size], other_count = 0;
+    for (int other = 0; other < warp_size; ++other) {
+        if ((called.mask >> other & 1u) == 0) continue;
+        if (called.out_bytes > 0) std::memcpy(meeting->outs[other], warp.out[other], called.out_bytes);
+        if (other != lane) others[other_count++] = thread - lane + other;
+    }
+    warp.meetings.erase(warp.meetings.begin() + (meeting - warp.meetings.data()));
+    make_ready(m, others, other_count);
+    return Arrival::completes;
+}
+
+} // namespace
+
+void collective(uint32_t mask, const char* name, Site site, const void* in, size_t in_bytes, void* out, size_t out_bytes,
+                void (*compute)(const Lanes&)) {
+    Machine& m = machine();
+    const int thread = m.current->context.thread;
+    Warp& warp = m.warps[static_cast<size_t>(thread / warp_size)];
+    Meeting called;
+    called.mask = mask;
+    called.name = name;
+    called.site = site;
+    called.out_bytes = out_bytes;
+    switch (arrive(m, warp, called, in, in_bytes, out, compute)) {
+    case Arrival::completes:
+        return;
+    case Arrival::waits:
+        return wait_here(m, name, site);
+    case Arrival::foreign_lane:
+        fail("%s at %s:%d: lane %d is not in its own mask %08x", name, file_name(site.file), site.line, thread % warp_size, mask);
+    case Arrival::mismatch:
+        const Meeting* other = find_meeting(warp, mask);
+        fail("lanes of one warp meet in %s at %s:%d (mask %08x) and in %s at %s:%d (mask %08x)", other->name,
+             file_name(other->site.file), other->site.line, other->mask, name, file_name(site.file), site.line, mask);
+    }
+}
+
+void warp_barrier(uint32_t mask, Site site) {
+    Machine& m = machine();
+    Warp& warp = m.warps[static_cast<size_t>(m.current->context.thread / warp_size)];
+    race_release(&warp.order_token);
+    collective(mask, "sync_warp", site, nullptr, 0, nullptr, 0, nullptr);
+    race_acquire(&warp.order_token);
+}
+
+void block_barrier(Site site) {
+    Machine& m = machine();
+    if (m.ended > 0) fail("sync_threads at %s:%d: %d threads of the block have ended", file_name(site.file), site.line, m.ended);
+    if (m.barrier_arrived == 0) m.barrier_site = site;
+    if (!same_place(m.barrier_site, site))
+        fail("threads of one block meet in sync_threads at %s:%d and at %s:%d", file_name(m.barrier_site.file),
+             m.barrier_site.line, file_name(site.file), site.line);
+    race_release(&m.block_token);
+    if (++m.barrier_arrived < m.shape.block) {
+        wait_here(m, "sync_threads", site);
+    } else {
+        m.barrier_arrived = 0;
+        make_all_ready(m, m.current->context.thread);
+    }
+    race_acquire(&m.block_token);
+}
+
+// ---- memory ----
+
+void* block_shared_memory(size_t bytes) {
+    Machine& m = machine();
+    if (bytes > m.shape.shared_bytes)
+        fail("shared memory: the kernel uses %zu bytes, the launch gave %zu", bytes, m.shape.shared_bytes);
+    return m.shared;
+}
+
+namespace {
+
+bool in_shared(const Machine& m, const void* p, size_t bytes) {
+    const auto* address = static_cast<const unsigned char*>(p);
+    return m.shared != nullptr && address >= m.shared && address + bytes <= m.shared + m.shape.shared_bytes;
+}
+
+void check_shared(const void* p, size_t bytes, size_t alignment, const char* what) {
+    const Machine& m = machine();
+    if (!in_shared(m, p, bytes))
+        fail("%s: %zu bytes at %p are outside the block's %zu bytes of shared memory", what, bytes, p, m.shape.shared_bytes);
+    if (reinterpret_cast<uintptr_t>(p) % alignment != 0)
+        fail("%s: shared address %p is not aligned to %zu bytes", what, p, alignment);
+}
+
+void land(const std::vector<PendingCopy>& group) {
+    for (const PendingCopy& copy : group) {
+        if (copy.global != nullptr)
+            sanitized_copy16(copy.shared, copy.global);
+        else
+            sanitized_fill16(copy.shared, 0);
+    }
+}
+
+} // namespace
+
+void check_global(const void* p, size_t bytes, size_t alignment, const char* what) {
+    if (running_thread == nullptr) return; // host code that shares a helper with kernels
+    if (reinterpret_cast<uintptr_t>(p) % alignment != 0) fail("%s: address %p is not aligned to %zu bytes", what, p, alignment);
+    if (!is_device_accessible(p, bytes)) fail("%s: %zu bytes at %p are in no live allocation", what, bytes, p);
+}
+
+void check_atomic(const void* p, size_t bytes) {
+    if (in_shared(machine(), p, bytes))
+        check_shared(p, bytes, bytes, "atomic");
+    else
+        check_global(p, bytes, bytes, "atomic");
+}
+
+void cp_async16(void* shared, const void* global, bool valid) {
+    check_shared(shared, 16, 16, "cp_async16");
+    if (valid) check_global(global, 16, 16, "cp_async16");
+    sanitized_fill16(shared, 0xff); // a write at issue: a slot that others still read shows as a race, a missing wait as NaN
+    const RaceDetectorLooksAway guard;
+    machine().current->open_copies.push_back({shared, valid ? global : nullptr});
+}
+
+void cp_async_commit() {
+    const RaceDetectorLooksAway guard;
+    EmulatedThread& self = *machine().current;
+    self.committed_copies.push_back(std::move(self.open_copies));
+    self.open_copies.clear();
+}
+
+void cp_async_wait(int pending) {
+    EmulatedThread& self = *machine().current;
+    for (;;) {
+        std::vector<PendingCopy> oldest;
+        {
+            const RaceDetectorLooksAway guard;
+            if (self.committed_copies.size() <= static_cast<size_t>(pending)) return;
+            oldest = std::move(self.committed_copies.front());
+            self.committed_copies.pop_front();
+        }
+        land(oldest);
+    }
+}
+
+// ---- matrix fragments ----
+
+namespace {
+
+// Rows 8 m to 8 m + 7 are one phase of the load; rows whose 16-byte chunks fall into the same four banks wait for each other.
+void count_conflicts(const uintptr_t* rows, int matrices) {
+    for (int matrix = 0; matrix < matrices; ++matrix) {
+        int per_group[8] = {}, most = 0;
+        for (int i = 0; i < 8; ++i) {
+            const int users = ++per_group[rows[matrix * 8 + i] / 16 % 8];
+            most = users > most ? users : most;
+        }
+        count(Counter::ldmatrix_conflicts, most - 1);
+    }
+}
+
+struct MatrixRow {
+    uint16_t elements[8];
+    uintptr_t address;
+};
+
+template <int Matrices, bool Transposed> void distribute(const Lanes& lanes) {
+    uintptr_t addresses[warp_size];
+    for (int lane = 0; lane < warp_size; ++lane) addresses[lane] = lanes.in<MatrixRow>(lane).address;
+    count_conflicts(addresses, Matrices);
+    for (int lane = 0; lane < warp_size; ++lane) {
+        for (int matrix = 0; matrix < Matrices; ++matrix) {
+            const int group = lane / 4, pair = lane % 4 * 2;
+            uint16_t low, high;
+            if (Transposed) {
+                low = lanes.in<MatrixRow>(matrix * 8 + pair).elements[group];
+                high = lanes.in<MatrixRow>(matrix * 8 + pair + 1).elements[group];
+            } else {
+                low = lanes.in<MatrixRow>(matrix * 8 + group).elements[pair];
+                high = lanes.in<MatrixRow>(matrix * 8 + group).elements[pair + 1];
+            }
+            (&lanes.out<uint32_t>(lane))[matrix] = low | static_cast<uint32_t>(high) << 16;
+        }
+    }
+}
+
+struct MmaOperand {
+    float d[4];
+    uint32_t a[4], b[2];
+    float (*value_of)(uint16_t);
+};
+
+void multiply(const Lanes& lanes) {
+    float a[16][16], b[8][16]; // [row][k], [column][k]
+    float (*const value_of)(uint16_t) = lanes.in<MmaOperand>(0).value_of;
+    const auto low = [&](uint32_t word) { return value_of(static_cast<uint16_t>(word)); };
+    const auto high = [&](uint32_t word) { return value_of(static_cast<uint16_t>(word >> 16)); };
+    for (int lane = 0; lane < warp_size; ++lane) {
+        const auto& x = lanes.in<MmaOperand>(lane);
+        const int g = lane / 4, t = lane % 4 * 2;
+        for (int i = 0; i < 4; ++i) {
+            const int row = g + (i & 1) * 8, k = t + (i >> 1) * 8;
+            a[row][k] = low(x.a[i]);
+            a[row][k + 1] = high(x.a[i]);
+        }
+        for (int i = 0; i < 2; ++i) {
+            b[g][t + i * 8] = low(x.b[i]);
+            b[g][t + i * 8 + 1] = high(x.b[i]);
+        }
+    }
+    for (int lane = 0; lane < warp_size; ++lane) {
+        const auto& x = lanes.in<MmaOperand>(lane);
+        for (int i = 0; i < 4; ++i) {
+            const int row = lane / 4 + (i >> 1) * 8, column = lane % 4 * 2 + (i & 1);
+            float sum = x.d[i];
+            for (int k = 0; k < 16; ++k) sum += a[row][k] * b[column][k];
+            (&lanes.out<float>(lane))[i] = sum;
+        }
+    }
+}
+
+} // namespace
+
+float value_of_bf16(uint16_t bits) {
+    const uint32_t word = static_cast<uint32_t>(bits) << 16;
+    float value;
+    std::memcpy(&value, &word, 4);
+    return value;
+}
+
+float value_of_f16(uint16_t half) {
+    const uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
+    uint32_t word;
+    if (exponent == 31) {
+        word = sign | 0x7f800000u | fraction << 13;
+    } else if (exponent != 0) {
+        word = sign | (exponent + 112u) << 23 | fraction << 13;
+    } else {
+        const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+        return sign != 0 ? -magnitude : magnitude;
+    }
+    float value;
+    std::memcpy(&value, &word, 4);
+    return value;
+}
+
+void ldmatrix(uint32_t* r, int count, const void* row, bool transposed, Site site) {
+    MatrixRow operand{{}, reinterpret_cast<uintptr_t>(row)};
+    // In the lane's own fiber, so that a race or an overrun names the lane that gave the address. x2 ignores lanes 16 and up.
+    if (current_thread().thread % warp_size < count * 8) {
+        check_shared(row, 16, 16, "ldmatrix");
+        sanitized_copy16(operand.elements, row);
+    }
+    void (*const compute)(const Lanes&) = count == 4 ? (transposed ? distribute<4, true> : distribute<4, false>)
+                                                     : (transposed ? distribute<2, true> : distribute<2, false>);
+    collective(0xffffffffu, transposed ? "ldmatrix_trans" : "ldmatrix", site, &operand, sizeof operand, r,
+               static_cast<size_t>(count) * 4, compute);
+}
+
+void mma_m16n8k16(float* d, const uint32_t* a, const uint32_t* b, float (*value_of)(uint16_t), Site site) {
+    MmaOperand operand;
+    std::memcpy(operand.d, d, sizeof operand.d);
+    std::memcpy(operand.a, a, sizeof operand.a);
+    std::memcpy(operand.b, b, sizeof operand.b);
+    operand.value_of = value_of;
+    collective(0xffffffffu, "mma", site, &operand, sizeof operand, d, sizeof operand.d, multiply);
+}
+
+} // namespace nlm::emulation
