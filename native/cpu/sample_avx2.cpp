@@ -1,2 +1,3 @@
-// Sampling compiled for the avx2 family.
+// Sampling and beam search compiled for the avx2 family.
+#include "beam_topk_kernel.h"
 #include "sample_kernel.h"

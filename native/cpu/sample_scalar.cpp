@@ -1,2 +1,3 @@
-// Sampling compiled for the scalar family.
+// Sampling and beam search compiled for the scalar family.
+#include "beam_topk_kernel.h"
 #include "sample_kernel.h"
