@@ -3,10 +3,10 @@
 #include "nativelm_emulator.h"
 #include "sanitizers.h"
 
-#include <array>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 
 namespace nlm::emulation {
@@ -14,8 +14,6 @@ namespace nlm::emulation {
 namespace {
 
 struct State {
-    Settings settings;
-    std::array<int64_t, static_cast<size_t>(Counter::total)> counters{};
     char report[640] = "";
     Fault fault = Fault::none;
     int64_t calls_left = 0; // until the fault strikes
@@ -67,13 +65,7 @@ bool parse(const char* text, Settings& settings) {
 }
 
 State& state() {
-    static State instance = [] {
-        State fresh;
-        const char* settings = std::getenv("NATIVELM_EMULATOR");
-        if (settings != nullptr && !parse(settings, fresh.settings))
-            std::fprintf(stderr, "NATIVELM_EMULATOR: not understood: %s\n", settings);
-        return fresh;
-    }();
+    static State instance;
     return instance;
 }
 
@@ -96,13 +88,15 @@ Fault fault_named(const std::string& name) {
 
 } // namespace
 
-const Settings& settings() {
-    return state().settings;
-}
+int64_t counters[static_cast<size_t>(Counter::total)];
 
-void count(Counter counter, int64_t amount) {
-    state().counters[static_cast<size_t>(counter)] += amount;
-}
+// Read once, when the library is loaded.
+Settings current_settings = [] {
+    Settings settings;
+    const char* text = std::getenv("NATIVELM_EMULATOR");
+    if (text != nullptr && !parse(text, settings)) std::fprintf(stderr, "NATIVELM_EMULATOR: not understood: %s\n", text);
+    return settings;
+}();
 
 void set_report(const char* format, ...) {
     va_list arguments;
@@ -141,9 +135,9 @@ using namespace nlm::emulation;
 
 extern "C" int32_t nlm_emulator_configure(const char* text) {
     const std::lock_guard lock(emulator_lock());
-    Settings changed = state().settings;
+    Settings changed = current_settings;
     if (text == nullptr || !parse(text, changed)) return 1;
-    state().settings = changed;
+    current_settings = changed;
     return 0;
 }
 
@@ -166,7 +160,7 @@ extern "C" int32_t nlm_emulator_inject(const char* text) {
 extern "C" int64_t nlm_emulator_counter(const char* name) {
     const std::lock_guard lock(emulator_lock());
     for (size_t i = 0; i < std::size(counter_names); ++i)
-        if (name != nullptr && std::string(name) == counter_names[i]) return state().counters[i];
+        if (name != nullptr && std::string(name) == counter_names[i]) return counters[i];
     return -1;
 }
 

@@ -17,10 +17,16 @@ struct Settings {
     size_t memory_bytes = size_t{2} << 30;
 };
 
-const Settings& settings();
+extern Settings current_settings;
+inline const Settings& settings() {
+    return current_settings;
+}
 
 enum class Counter { launches, blocks, collectives, ldmatrix_conflicts, allocations, live_allocations, live_bytes, total };
-void count(Counter counter, int64_t amount = 1);
+extern int64_t counters[static_cast<size_t>(Counter::total)];
+inline void count(Counter counter, int64_t amount = 1) {
+    counters[static_cast<size_t>(counter)] += amount;
+}
 
 // The text behind cudaErrorLaunchFailure.
 void set_report(const char* format, ...) __attribute__((format(printf, 1, 2)));

@@ -48,13 +48,13 @@ struct Meeting {
     uint32_t mask = 0, arrived = 0;
     const char* name = "";
     Site site{};
-    void* outs[warp_size] = {};
-    size_t out_bytes = 0;
+    void* outs[warp_size];
 };
 
 struct Warp {
-    std::vector<Meeting> meetings; // disjoint masks
-    alignas(16) unsigned char in[warp_size][lane_bytes];
+    Meeting meetings[warp_size]; // disjoint masks, the first meeting_count are open
+    int meeting_count = 0;
+    alignas(64) unsigned char in[warp_size][lane_bytes];
     alignas(16) unsigned char out[warp_size][lane_bytes];
     char order_token = 0; // for the race detector: what warp_barrier orders
 };
@@ -66,7 +66,8 @@ struct Machine {
     Fiber scheduler;
     std::vector<std::unique_ptr<EmulatedThread>> threads; // pooled
     std::vector<Warp> warps;
-    std::vector<int> ready; // order of running
+    int ready[thread_limit]; // a ring: who may run, in order
+    int ready_head = 0, ready_count = 0;
     EmulatedThread* current = nullptr;
     int ended = 0, barrier_arrived = 0;
     Site barrier_site{};
@@ -76,10 +77,7 @@ struct Machine {
     uint64_t random = 0;
 };
 
-Machine& machine() {
-    static Machine instance;
-    return instance;
-}
+Machine the_machine;
 
 uint64_t next_random(Machine& m) {
     m.random = m.random * 6364136223846793005ull + 1442695040888963407ull;
@@ -88,26 +86,27 @@ uint64_t next_random(Machine& m) {
 
 // Takes the next thread to run: the front of the queue, or any for random orders.
 EmulatedThread* take_ready(Machine& m) {
-    if (m.ready.empty()) return nullptr;
-    const RaceDetectorLooksAway guard;
-    size_t index = 0;
-    if (settings().threads == ThreadOrder::random) index = next_random(m) % m.ready.size();
-    const int thread = m.ready[index];
-    m.ready.erase(m.ready.begin() + static_cast<ptrdiff_t>(index));
-    return m.threads[static_cast<size_t>(thread)].get();
+    if (m.ready_count == 0) return nullptr;
+    int& front = m.ready[m.ready_head];
+    if (settings().threads == ThreadOrder::random) {
+        const auto chosen = static_cast<int>(next_random(m) % static_cast<uint64_t>(m.ready_count));
+        std::swap(front, m.ready[(m.ready_head + chosen) % thread_limit]);
+    }
+    m.ready_head = (m.ready_head + 1) % thread_limit;
+    --m.ready_count;
+    return m.threads[static_cast<size_t>(front)].get();
 }
 
-void make_ready(Machine& m, const int* list, int count) {
-    for (int i = 0; i < count; ++i) {
-        const int thread = settings().threads == ThreadOrder::reverse ? list[count - 1 - i] : list[i];
+void make_ready(Machine& m, const int* list, int list_count) {
+    for (int i = 0; i < list_count; ++i) {
+        const int thread = settings().threads == ThreadOrder::reverse ? list[list_count - 1 - i] : list[i];
         m.threads[static_cast<size_t>(thread)]->state = ThreadState::ready;
-        m.ready.push_back(thread);
+        m.ready[(m.ready_head + m.ready_count++) % thread_limit] = thread;
     }
 }
 
 // All threads of the block but one, or all.
 void make_all_ready(Machine& m, int except = -1) {
-    const RaceDetectorLooksAway guard;
     int threads[thread_limit], thread_total = 0;
     for (int i = 0; i < m.shape.block; ++i)
         if (i != except) threads[thread_total++] = i;
@@ -135,7 +134,7 @@ void wait_here(Machine& m, const char* what, Site site) {
 }
 
 void thread_main() {
-    Machine& m = machine();
+    Machine& m = the_machine;
     EmulatedThread& self = *m.current;
     self.fiber.entered();
     race_acquire(&m);
@@ -178,7 +177,7 @@ void abandon_threads(Machine& m) {
         thread.open_copies.clear();
         thread.committed_copies.clear();
     }
-    for (Warp& warp : m.warps) warp.meetings.clear();
+    for (Warp& warp : m.warps) warp.meeting_count = 0;
 }
 
 void run_block(Machine& m, int block_x, int block_y) {
@@ -189,7 +188,7 @@ void run_block(Machine& m, int block_x, int block_y) {
     m.shared = static_cast<unsigned char*>(memory);
     if (memory != nullptr) std::memset(memory, 0xff, m.shape.shared_bytes); // NaN in every float type
     m.ended = m.barrier_arrived = 0;
-    m.ready.clear();
+    m.ready_head = m.ready_count = 0;
     for (int i = 0; i < m.shape.block; ++i) {
         EmulatedThread& thread = *m.threads[static_cast<size_t>(i)];
         thread.context = {i, block_x, block_y, &m.shape};
@@ -229,7 +228,7 @@ cudaError_t check_shape(const Shape& shape) {
 } // namespace
 
 cudaError_t run_grid(const Shape& shape, const std::function<void()>& kernel) {
-    Machine& m = machine();
+    Machine& m = the_machine;
     const cudaError_t shape_status = check_shape(shape);
     if (shape_status != cudaSuccess) return shape_status;
     const RaceDetectorLooksAway guard;
@@ -256,7 +255,7 @@ void fail(const char* format, ...) {
     va_start(arguments, format);
     std::vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    Machine& m = machine();
+    Machine& m = the_machine;
     const ThreadContext& context = m.current->context;
     set_report("block (%d, %d), thread %d: %s", context.block_x, context.block_y, context.thread, text);
     m.failed = true;
@@ -269,42 +268,67 @@ void fail(const char* format, ...) {
 
 namespace {
 
+struct Operands {
+    const void* in;
+    size_t in_bytes;
+    void* out;
+    size_t out_bytes;
+    void (*compute)(const Lanes&);
+};
+
 enum class Arrival { waits, completes, foreign_lane, mismatch };
 
 Meeting* find_meeting(Warp& warp, uint32_t mask) {
-    for (Meeting& meeting : warp.meetings)
-        if ((meeting.mask & mask) != 0) return &meeting;
+    for (int i = 0; i < warp.meeting_count; ++i)
+        if ((warp.meetings[i].mask & mask) != 0) return &warp.meetings[i];
     return nullptr;
 }
 
-// Files are compared as text: a header's literal may have several addresses.
+Meeting* open_meeting(Warp& warp, uint32_t mask, const char* name, Site site) {
+    Meeting* meeting = &warp.meetings[warp.meeting_count++];
+    meeting->mask = mask;
+    meeting->arrived = 0;
+    meeting->name = name;
+    meeting->site = site;
+    return meeting;
+}
+
+// Text is compared where addresses differ: a header's literal may have several.
+bool same_text(const char* a, const char* b) {
+    return a == b || std::strcmp(a, b) == 0;
+}
+
 bool same_place(const Site& a, const Site& b) {
-    return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+    return a.line == b.line && same_text(a.file, b.file);
+}
+
+// Operands are whole words.
+void copy_words(void* destination, const void* source, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 4)
+        std::memcpy(static_cast<char*>(destination) + i, static_cast<const char*>(source) + i, 4);
 }
 
 // Enters the current lane into the meeting of its mask; the last to arrive serves all and makes them ready.
-Arrival arrive(Machine& m, Warp& warp, const Meeting& called, const void* in, size_t in_bytes, void* out,
-               void (*compute)(const Lanes&)) {
+Arrival arrive(Machine& m, Warp& warp, uint32_t mask, const char* name, const Site& site, const Operands& operands) {
     const RaceDetectorLooksAway guard;
     count(Counter::collectives);
     const int thread = m.current->context.thread, lane = thread % warp_size;
-    if ((called.mask >> lane & 1u) == 0) return Arrival::foreign_lane;
-    Meeting* meeting = find_meeting(warp, called.mask);
-    if (meeting == nullptr) meeting = &warp.meetings.emplace_back(called);
-    if (meeting->mask != called.mask || std::strcmp(meeting->name, called.name) != 0 || !same_place(meeting->site, called.site))
-        return Arrival::mismatch;
-    if (in_bytes > 0) std::memcpy(warp.in[lane], in, in_bytes);
-    meeting->outs[lane] = out;
+    if ((mask >> lane & 1u) == 0) return Arrival::foreign_lane;
+    Meeting* meeting = find_meeting(warp, mask);
+    if (meeting == nullptr) meeting = open_meeting(warp, mask, name, site);
+    if (meeting->mask != mask || !same_place(meeting->site, site) || !same_text(meeting->name, name)) return Arrival::mismatch;
+    copy_words(warp.in[lane], operands.in, operands.in_bytes);
+    meeting->outs[lane] = operands.out;
     meeting->arrived |= 1u << lane;
-    if (meeting->arrived != called.mask) return Arrival::waits;
-    if (compute != nullptr) compute(Lanes(warp.in, warp.out));
+    if (meeting->arrived != mask) return Arrival::waits;
+    if (operands.compute != nullptr) operands.compute(Lanes(warp.in, warp.out));
     int others[warp_size], other_count = 0;
     for (int other = 0; other < warp_size; ++other) {
-        if ((called.mask >> other & 1u) == 0) continue;
-        if (called.out_bytes > 0) std::memcpy(meeting->outs[other], warp.out[other], called.out_bytes);
+        if ((mask >> other & 1u) == 0) continue;
+        copy_words(meeting->outs[other], warp.out[other], operands.out_bytes);
         if (other != lane) others[other_count++] = thread - lane + other;
     }
-    warp.meetings.erase(warp.meetings.begin() + (meeting - warp.meetings.data()));
+    *meeting = warp.meetings[--warp.meeting_count];
     make_ready(m, others, other_count);
     return Arrival::completes;
 }
@@ -313,15 +337,10 @@ Arrival arrive(Machine& m, Warp& warp, const Meeting& called, const void* in, si
 
 void collective(uint32_t mask, const char* name, Site site, const void* in, size_t in_bytes, void* out, size_t out_bytes,
                 void (*compute)(const Lanes&)) {
-    Machine& m = machine();
+    Machine& m = the_machine;
     const int thread = m.current->context.thread;
     Warp& warp = m.warps[static_cast<size_t>(thread / warp_size)];
-    Meeting called;
-    called.mask = mask;
-    called.name = name;
-    called.site = site;
-    called.out_bytes = out_bytes;
-    switch (arrive(m, warp, called, in, in_bytes, out, compute)) {
+    switch (arrive(m, warp, mask, name, site, {in, in_bytes, out, out_bytes, compute})) {
     case Arrival::completes:
         return;
     case Arrival::waits:
@@ -336,7 +355,7 @@ void collective(uint32_t mask, const char* name, Site site, const void* in, size
 }
 
 void warp_barrier(uint32_t mask, Site site) {
-    Machine& m = machine();
+    Machine& m = the_machine;
     Warp& warp = m.warps[static_cast<size_t>(m.current->context.thread / warp_size)];
     race_release(&warp.order_token);
     collective(mask, "sync_warp", site, nullptr, 0, nullptr, 0, nullptr);
@@ -344,7 +363,7 @@ void warp_barrier(uint32_t mask, Site site) {
 }
 
 void block_barrier(Site site) {
-    Machine& m = machine();
+    Machine& m = the_machine;
     if (m.ended > 0) fail("sync_threads at %s:%d: %d threads of the block have ended", file_name(site.file), site.line, m.ended);
     if (m.barrier_arrived == 0) m.barrier_site = site;
     if (!same_place(m.barrier_site, site))
@@ -363,7 +382,7 @@ void block_barrier(Site site) {
 // ---- memory ----
 
 void* block_shared_memory(size_t bytes) {
-    Machine& m = machine();
+    Machine& m = the_machine;
     if (bytes > m.shape.shared_bytes)
         fail("shared memory: the kernel uses %zu bytes, the launch gave %zu", bytes, m.shape.shared_bytes);
     return m.shared;
@@ -377,7 +396,7 @@ bool in_shared(const Machine& m, const void* p, size_t bytes) {
 }
 
 void check_shared(const void* p, size_t bytes, size_t alignment, const char* what) {
-    const Machine& m = machine();
+    const Machine& m = the_machine;
     if (!in_shared(m, p, bytes))
         fail("%s: %zu bytes at %p are outside the block's %zu bytes of shared memory", what, bytes, p, m.shape.shared_bytes);
     if (reinterpret_cast<uintptr_t>(p) % alignment != 0)
@@ -402,7 +421,7 @@ void check_global(const void* p, size_t bytes, size_t alignment, const char* wha
 }
 
 void check_atomic(const void* p, size_t bytes) {
-    if (in_shared(machine(), p, bytes))
+    if (in_shared(the_machine, p, bytes))
         check_shared(p, bytes, bytes, "atomic");
     else
         check_global(p, bytes, bytes, "atomic");
@@ -413,18 +432,18 @@ void cp_async16(void* shared, const void* global, bool valid) {
     if (valid) check_global(global, 16, 16, "cp_async16");
     sanitized_fill16(shared, 0xff); // a write at issue: a slot that others still read shows as a race, a missing wait as NaN
     const RaceDetectorLooksAway guard;
-    machine().current->open_copies.push_back({shared, valid ? global : nullptr});
+    the_machine.current->open_copies.push_back({shared, valid ? global : nullptr});
 }
 
 void cp_async_commit() {
     const RaceDetectorLooksAway guard;
-    EmulatedThread& self = *machine().current;
+    EmulatedThread& self = *the_machine.current;
     self.committed_copies.push_back(std::move(self.open_copies));
     self.open_copies.clear();
 }
 
 void cp_async_wait(int pending) {
-    EmulatedThread& self = *machine().current;
+    EmulatedThread& self = *the_machine.current;
     for (;;) {
         std::vector<PendingCopy> oldest;
         {
@@ -438,6 +457,29 @@ void cp_async_wait(int pending) {
 }
 
 // ---- matrix fragments ----
+
+float value_of_bf16(uint16_t bits) {
+    const uint32_t word = static_cast<uint32_t>(bits) << 16;
+    float value;
+    std::memcpy(&value, &word, 4);
+    return value;
+}
+
+float value_of_f16(uint16_t half) {
+    const uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
+    uint32_t word;
+    if (exponent == 31) {
+        word = sign | 0x7f800000u | fraction << 13;
+    } else if (exponent != 0) {
+        word = sign | (exponent + 112u) << 23 | fraction << 13;
+    } else {
+        const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+        return sign != 0 ? -magnitude : magnitude;
+    }
+    float value;
+    std::memcpy(&value, &word, 4);
+    return value;
+}
 
 namespace {
 
@@ -481,12 +523,10 @@ template <int Matrices, bool Transposed> void distribute(const Lanes& lanes) {
 struct MmaOperand {
     float d[4];
     uint32_t a[4], b[2];
-    float (*value_of)(uint16_t);
 };
 
-void multiply(const Lanes& lanes) {
-    float a[16][16], b[8][16]; // [row][k], [column][k]
-    float (*const value_of)(uint16_t) = lanes.in<MmaOperand>(0).value_of;
+template <float (*value_of)(uint16_t)> void multiply(const Lanes& lanes) {
+    float a[16][16], b[16][8]; // [row][k], [k][column]
     const auto low = [&](uint32_t word) { return value_of(static_cast<uint16_t>(word)); };
     const auto high = [&](uint32_t word) { return value_of(static_cast<uint16_t>(word >> 16)); };
     for (int lane = 0; lane < warp_size; ++lane) {
@@ -498,45 +538,22 @@ void multiply(const Lanes& lanes) {
             a[row][k + 1] = high(x.a[i]);
         }
         for (int i = 0; i < 2; ++i) {
-            b[g][t + i * 8] = low(x.b[i]);
-            b[g][t + i * 8 + 1] = high(x.b[i]);
+            b[t + i * 8][g] = low(x.b[i]);
+            b[t + i * 8 + 1][g] = high(x.b[i]);
         }
     }
-    for (int lane = 0; lane < warp_size; ++lane) {
-        const auto& x = lanes.in<MmaOperand>(lane);
-        for (int i = 0; i < 4; ++i) {
-            const int row = lane / 4 + (i >> 1) * 8, column = lane % 4 * 2 + (i & 1);
-            float sum = x.d[i];
-            for (int k = 0; k < 16; ++k) sum += a[row][k] * b[column][k];
-            (&lanes.out<float>(lane))[i] = sum;
-        }
-    }
+    float d[16][8];
+    const auto place = [&](int lane, int i) -> float& { return d[lane / 4 + (i >> 1) * 8][lane % 4 * 2 + (i & 1)]; };
+    for (int lane = 0; lane < warp_size; ++lane)
+        for (int i = 0; i < 4; ++i) place(lane, i) = lanes.in<MmaOperand>(lane).d[i];
+    for (int row = 0; row < 16; ++row)
+        for (int k = 0; k < 16; ++k)
+            for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    for (int lane = 0; lane < warp_size; ++lane)
+        for (int i = 0; i < 4; ++i) (&lanes.out<float>(lane))[i] = place(lane, i);
 }
 
 } // namespace
-
-float value_of_bf16(uint16_t bits) {
-    const uint32_t word = static_cast<uint32_t>(bits) << 16;
-    float value;
-    std::memcpy(&value, &word, 4);
-    return value;
-}
-
-float value_of_f16(uint16_t half) {
-    const uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 0x3ffu;
-    uint32_t word;
-    if (exponent == 31) {
-        word = sign | 0x7f800000u | fraction << 13;
-    } else if (exponent != 0) {
-        word = sign | (exponent + 112u) << 23 | fraction << 13;
-    } else {
-        const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-        return sign != 0 ? -magnitude : magnitude;
-    }
-    float value;
-    std::memcpy(&value, &word, 4);
-    return value;
-}
 
 void ldmatrix(uint32_t* r, int count, const void* row, bool transposed, Site site) {
     MatrixRow operand{{}, reinterpret_cast<uintptr_t>(row)};
@@ -551,13 +568,13 @@ void ldmatrix(uint32_t* r, int count, const void* row, bool transposed, Site sit
                static_cast<size_t>(count) * 4, compute);
 }
 
-void mma_m16n8k16(float* d, const uint32_t* a, const uint32_t* b, float (*value_of)(uint16_t), Site site) {
+void mma_m16n8k16(float* d, const uint32_t* a, const uint32_t* b, bool half_precision, Site site) {
     MmaOperand operand;
     std::memcpy(operand.d, d, sizeof operand.d);
     std::memcpy(operand.a, a, sizeof operand.a);
     std::memcpy(operand.b, b, sizeof operand.b);
-    operand.value_of = value_of;
-    collective(0xffffffffu, "mma", site, &operand, sizeof operand, d, sizeof operand.d, multiply);
+    collective(0xffffffffu, "mma", site, &operand, sizeof operand, d, sizeof operand.d,
+               half_precision ? multiply<value_of_f16> : multiply<value_of_bf16>);
 }
 
 } // namespace nlm::emulation

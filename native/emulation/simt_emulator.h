@@ -79,7 +79,7 @@ void cp_async_wait(int pending);
 void ldmatrix(uint32_t* r, int count, const void* row, bool transposed, Site site);
 float value_of_bf16(uint16_t bits);
 float value_of_f16(uint16_t bits);
-void mma_m16n8k16(float* d, const uint32_t* a, const uint32_t* b, float (*value_of)(uint16_t),
+void mma_m16n8k16(float* d, const uint32_t* a, const uint32_t* b, bool half_precision,
                   Site site = {__builtin_FILE(), __builtin_LINE()});
 
 // ---- launches ----

@@ -230,7 +230,7 @@ template <typename T> NLM_DEVICE void mma_m16n8k16(float (&d)[4], const uint32_t
             : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
-    emulation::mma_m16n8k16(d, a, b, std::is_same_v<T, bf16> ? emulation::value_of_bf16 : emulation::value_of_f16);
+    emulation::mma_m16n8k16(d, a, b, std::is_same_v<T, f16>);
 #endif
 }
 
