@@ -1,6 +1,7 @@
 // Embedding: rows gathered from the packed table, so a tied embedding is held once.
 #include "graph.h"
 #include "lanes.h"
+#include "linear_args.h"
 #include "weight_layout.h"
 
 #include <algorithm>
@@ -46,30 +47,12 @@ template <typename Out> void embed_typed(const nlm_embed_args& args, int64_t row
     }
 }
 
-void check(const nlm_embed_args* args) {
-    check_args(args);
-    check_floating_type(args->type_out, "type_out");
-    check_floating_type(args->type_table, "type_table");
-    check_range(args->rows_max, 0, INT32_MAX, "rows_max");
-    check_range(args->vocabulary, 1, weight_dimension_limit, "vocabulary");
-    check_range(args->columns, 1, weight_dimension_limit, "columns");
-    if (args->rows_max == 0) return;
-    check_pointer(args->out, "out", static_cast<uintptr_t>(type_bytes(args->type_out)));
-    check_pointer(args->ids, "ids", 4);
-    check_pointer(args->table, "table", buffer_alignment);
-    check_optional_pointer(args->rows, "rows", 4);
-    if (args->position_table == nullptr) return;
-    check_pointer(args->position_table, "position_table", static_cast<uintptr_t>(type_bytes(args->type_table)));
-    check_pointer(args->positions, "positions", 4);
-    check_range(args->position_rows, 1, weight_dimension_limit, "position_rows");
-}
-
 } // namespace
 
 extern "C" int32_t nlm_embed(nlm_stream* stream, const nlm_embed_args* args) {
     return guard("nlm_embed", [&] {
-        NLM_REQUIRE(stream != nullptr, "stream: expected a handle, found null");
-        check(args);
+        check_call(stream, args);
+        check(*args);
         submit(stream, [device = stream->device, call = *args] {
             device->pool.run(true_count(call.rows, call.rows_max), [&](int64_t row, int) {
                 switch (call.type_out) {

@@ -1,6 +1,7 @@
 // Packing of weights at load: a transpose into panels, with conversion, in parallel over panels.
 #include "graph.h"
 #include "lanes.h"
+#include "linear_args.h"
 #include "weight_layout.h"
 
 #include <algorithm>
@@ -85,9 +86,7 @@ template <typename Target> void pack_typed(ThreadPool& pool, const nlm_pack_weig
 extern "C" int64_t nlm_packed_weight_bytes(int32_t type, int32_t n, int32_t k) {
     int64_t bytes = -1;
     guard("nlm_packed_weight_bytes", [&] {
-        check_floating_type(type, "type");
-        check_range(n, 1, weight_dimension_limit, "n");
-        check_range(k, 1, weight_dimension_limit, "k");
+        check_weight_shape(type, n, k);
         bytes = checked_product(block_count(n), block_elements(type, k) * type_bytes(type), "n, k");
     });
     return bytes;
@@ -95,23 +94,9 @@ extern "C" int64_t nlm_packed_weight_bytes(int32_t type, int32_t n, int32_t k) {
 
 extern "C" int32_t nlm_pack_weight(nlm_stream* stream, const nlm_pack_weight_args* args) {
     return guard("nlm_pack_weight", [&] {
-        NLM_REQUIRE(stream != nullptr, "stream: expected a handle, found null");
-        check_args(args);
-        check_floating_type(args->type, "type");
-        check_floating_type(args->type_source, "type_source");
-        check_range(args->role, NLM_ROLE_PLAIN, NLM_ROLE_UP, "role");
-        check_range(args->n, 1, weight_dimension_limit, "n");
-        check_range(args->k, 1, weight_dimension_limit, "k");
-        check_range(args->source_rows, 0, args->n, "source_rows");
-        NLM_REQUIRE(args->role == NLM_ROLE_PLAIN || args->n % 2 == 0, "n: gate and up together need an even count, found %d",
-                    args->n);
-        const int32_t part_rows = args->role == NLM_ROLE_PLAIN ? args->n : args->n / 2;
-        check_range(args->row_offset, 0, static_cast<int64_t>(part_rows) - args->source_rows, "row_offset");
-        NLM_REQUIRE(nlm_packed_weight_bytes(args->type, args->n, args->k) > 0,
-                    "n, k: the packed weight of %d x %d overflows 64 bits", args->n, args->k);
+        check_call(stream, args);
+        check(*args);
         if (args->source_rows == 0) return;
-        check_pointer(args->packed, "packed", buffer_alignment);
-        check_pointer(args->source, "source", 1);
         refuse_while_recording(stream);
         switch (args->type) {
         case NLM_BF16:

@@ -18,9 +18,6 @@ constexpr int32_t panel_columns = 16;
 constexpr int32_t block_columns = 32;
 constexpr int32_t k_step = 32;
 
-// Largest n or k of a packed weight; keeps every index below in 64 bits with room.
-constexpr int32_t weight_dimension_limit = 1 << 28;
-
 inline int64_t block_count(int32_t n) {
     return (static_cast<int64_t>(n) + block_columns - 1) / block_columns;
 }
