@@ -14,8 +14,8 @@ constexpr int thread_count_limit = 1024; // as on cpu, where the option has a me
 // CUDA's version numbers: 11080 is 11.8.
 struct Version {
     int number = 0;
-    int major() const { return number / 1000; }
-    int minor() const { return number % 1000 / 10; }
+    constexpr int major() const { return number / 1000; }
+    constexpr int minor() const { return number % 1000 / 10; }
 };
 
 Version driver_version() {
@@ -23,20 +23,17 @@ Version driver_version() {
     return cudaDriverGetVersion(&version.number) == cudaSuccess ? version : Version{};
 }
 
-Version runtime_version() {
-    Version version;
-    check_cuda(cudaRuntimeGetVersion(&version.number), "cudaRuntimeGetVersion");
-    return version;
-}
+// Of the runtime inside this library. Asking the runtime itself fails where there is no driver.
+constexpr Version runtime{CUDART_VERSION};
 
 // First driver branch that runs programs of a CUDA major version.
-const char* driver_branch_needed(Version runtime) {
+const char* driver_branch_needed() {
     return runtime.major() >= 13 ? "580" : runtime.major() == 12 ? "525" : "450";
 }
 
 // Throws unless there is a driver that this library's runtime works with and the device number exists.
 void check_machine(int ordinal) {
-    const Version driver = driver_version(), runtime = runtime_version();
+    const Version driver = driver_version();
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess) cudaGetLastError();
@@ -45,11 +42,11 @@ void check_machine(int ordinal) {
             NLM_UNSUPPORTED,
             "found no NVIDIA driver on this machine; this library (CUDA %d.%d) needs driver branch %s or newer; install one "
             "or choose the cpu backend",
-            runtime.major(), runtime.minor(), driver_branch_needed(runtime));
+            runtime.major(), runtime.minor(), driver_branch_needed());
     if (error == cudaErrorInsufficientDriver)
         throw Error(NLM_UNSUPPORTED,
                     "found a driver for CUDA %d.%d; this library (CUDA %d.%d) needs driver branch %s or newer; update the driver",
-                    driver.major(), driver.minor(), runtime.major(), runtime.minor(), driver_branch_needed(runtime));
+                    driver.major(), driver.minor(), runtime.major(), runtime.minor(), driver_branch_needed());
     if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
         throw Error(
             NLM_UNSUPPORTED,
@@ -151,7 +148,7 @@ extern "C" int32_t nlm_device_get_info(nlm_device* device, nlm_device_info* info
         info->memory_bytes_free = static_cast<int64_t>(free);
         info->memory_bytes_total = static_cast<int64_t>(total);
         std::snprintf(info->name, sizeof info->name, "%s", device_name(device->ordinal).c_str());
-        const Version driver = driver_version(), runtime = runtime_version();
+        const Version driver = driver_version();
         std::snprintf(info->driver, sizeof info->driver, "driver for CUDA %d.%d, runtime %d.%d", driver.major(), driver.minor(),
                       runtime.major(), runtime.minor());
     });

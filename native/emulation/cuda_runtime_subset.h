@@ -3,6 +3,8 @@
 
 #include <cstddef>
 
+constexpr int CUDART_VERSION = 12040; // 12.4
+
 enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
