@@ -166,12 +166,15 @@ template <> struct Word<16> { using type = uint4; };
 template <typename T> using word_of = typename Word<sizeof(T)>::type;
 } // namespace detail
 
-// One access as wide as the value; the address must be aligned to it.
+// One access as wide as the value; the address must be aligned to it. The word passes through a variable: a bit_cast straight
+// from memory compiles to one access per byte.
 template <typename T> NLM_DEVICE T load(const T* p) {
-    return bit_cast<T>(*reinterpret_cast<const detail::word_of<T>*>(p));
+    const detail::word_of<T> word = *reinterpret_cast<const detail::word_of<T>*>(p);
+    return bit_cast<T>(word);
 }
 template <typename T> NLM_DEVICE void store(T* p, std::common_type_t<T> value) {
-    *reinterpret_cast<detail::word_of<T>*>(p) = bit_cast<detail::word_of<T>>(value);
+    const auto word = bit_cast<detail::word_of<T>>(value);
+    *reinterpret_cast<detail::word_of<T>*>(p) = word;
 }
 // Of memory that no thread writes during the kernel.
 template <typename T> NLM_DEVICE T load_readonly(const T* p) {
