@@ -7,16 +7,6 @@
 namespace nlm::cpu {
 namespace {
 
-void check_pairs(const int32_t* pairs, int32_t pair_count) {
-    check_range(pair_count, 0, count_limit, "pair_count");
-    if (pair_count > 0) check_pointer(pairs, "pairs", 4);
-}
-
-void check_block(const char* what, const int32_t* pairs, int64_t index, int32_t block_count) {
-    NLM_REQUIRE(pairs[index] >= 0 && pairs[index] < block_count, "pairs[%lld]: expected a %s of 0 to %d, found %d",
-                static_cast<long long>(index), what, block_count - 1, pairs[index]);
-}
-
 struct CopyBlocks {
     nlm_device* device;
     void* data;
@@ -67,10 +57,10 @@ NLM_API int32_t nlm_copy_blocks(nlm_stream* stream, const nlm_kv_cache* cache, c
     using namespace nlm::cpu;
     return guard("nlm_copy_blocks", [&] {
         NLM_REQUIRE(stream != nullptr, "stream: expected a stream, found null");
-        check_cache(cache);
-        check_pairs(pairs, pair_count);
-        for (int64_t i = 0; i < 2ll * pair_count; i++) check_block("block", pairs, i, cache->block_count);
-        submit_pairs(stream, pairs, pair_count, CopyBlocks{stream->device, cache->data, KvLayout(*cache).block_bytes});
+        check_cache_shape(cache);
+        const int64_t bytes = KvLayout(*cache).block_bytes;
+        check_copy_blocks(cache, bytes, pairs, pair_count);
+        submit_pairs(stream, pairs, pair_count, CopyBlocks{stream->device, cache->data, bytes});
     });
 }
 
@@ -80,17 +70,9 @@ NLM_API int32_t nlm_swap_blocks(nlm_stream* stream, const nlm_kv_cache* cache, v
     using namespace nlm::cpu;
     return guard("nlm_swap_blocks", [&] {
         NLM_REQUIRE(stream != nullptr, "stream: expected a stream, found null");
-        check_cache(cache);
-        check_pointer(host_pool, "host_pool", 64);
-        check_range(host_block_count, 1, count_limit, "host_block_count");
-        check_range(direction, NLM_SWAP_OUT, NLM_SWAP_IN, "direction");
-        check_pairs(pairs, pair_count);
-        for (int64_t i = 0; i < pair_count; i++) {
-            check_block("pool block", pairs, 2 * i, cache->block_count);
-            check_block("host block", pairs, 2 * i + 1, host_block_count);
-        }
+        check_cache_shape(cache);
         const int64_t bytes = KvLayout(*cache).block_bytes;
-        check_extent(host_block_count, 1, bytes, "host_pool");
+        check_swap_blocks(cache, bytes, host_pool, host_block_count, pairs, pair_count, direction);
         submit_pairs(stream, pairs, pair_count, SwapBlocks{stream->device, cache->data, host_pool, bytes, direction});
     });
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "arguments.h"
+#include "attention_args.h"
 
 // For functions that every instruction family includes: a copy outside its caller could be the one of a higher family.
 #define NLM_ALWAYS_INLINE inline __attribute__((always_inline))
@@ -36,8 +37,5 @@ struct KvLayout {
         return (token / pair * v_columns + dim) * pair + token % pair;
     }
 };
-
-// Throws unless the cache is one that nlm_kv_block_bytes accepts and its pool is addressable.
-void check_cache(const nlm_kv_cache* cache);
 
 } // namespace nlm::cpu

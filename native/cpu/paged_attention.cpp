@@ -47,9 +47,6 @@ Family family_of(nlm_isa isa) {
 constexpr int64_t PartialStatesMax = 65536; // beyond it, splits stay inside their job
 constexpr int64_t PartialHeader = 16;       // floats: m, l and padding up to a cache line
 
-int64_t split_keys(const nlm_paged_attention_args& args) {
-    return args.split_keys == 0 ? 256 : args.split_keys;
-}
 int64_t plan_bytes(const nlm_paged_attention_args& args) {
     return (static_cast<int64_t>(sizeof(SequencePlan)) * args.sequences_max + 63) / 64 * 64;
 }
@@ -57,54 +54,13 @@ int64_t partial_stride(const nlm_paged_attention_args& args) {
     return PartialHeader + KvLayout(*args.cache).v_columns;
 }
 int64_t partial_capacity(const nlm_paged_attention_args& args) {
-    const int64_t splits = args.length_max / split_keys(args) + 1;
+    const int64_t splits = args.length_max / split_keys_of(args) + 1;
     const int64_t rows = std::min<int64_t>(static_cast<int64_t>(args.rows_max) * args.q_head_count, PartialStatesMax);
     return std::min(rows * splits, PartialStatesMax);
 }
 
-// Everything the workspace size depends on.
-void check_shape(const nlm_paged_attention_args& args) {
-    NLM_REQUIRE(nlm_kv_block_bytes(args.cache) > 0, "cache: %s", nlm_last_error());
-    check_range(args.rows_max, 0, count_limit, "rows_max");
-    check_range(args.sequences_max, 0, count_limit, "sequences_max");
-    check_range(args.q_head_count, 1, 65536, "q_head_count");
-    NLM_REQUIRE(args.q_head_count % args.cache->kv_head_count == 0,
-                "q_head_count: expected a multiple of the %d kv heads, found %d", args.cache->kv_head_count, args.q_head_count);
-    check_range(args.length_max, 0, count_limit - KeyTile, "length_max");
-    check_range(args.split_keys, 0, 1 << 24, "split_keys");
-    NLM_REQUIRE(args.split_keys % KeyTile == 0, "split_keys: expected a multiple of %d or 0, found %d", KeyTile, args.split_keys);
-}
-
 int64_t workspace_bytes(const nlm_paged_attention_args& args) {
     return plan_bytes(args) + partial_capacity(args) * partial_stride(args) * static_cast<int64_t>(sizeof(float));
-}
-
-void check(const nlm_paged_attention_args& args) {
-    check_shape(args);
-    check_cache(args.cache);
-    check_floating_type(args.type, "type");
-    const int64_t bytes = type_bytes(args.type);
-    check_range(args.layer, 0, args.cache->layer_count - 1, "layer");
-    check_range(args.table_count, 1, count_limit, "table_count");
-    check_range(args.table_stride, 1, count_limit, "table_stride");
-    check_range(args.window, 0, count_limit, "window");
-    NLM_REQUIRE(std::isfinite(args.scale), "scale: expected a finite number, found %g", static_cast<double>(args.scale));
-    NLM_REQUIRE(args.softcap >= 0 && std::isfinite(args.softcap), "softcap: expected 0 or more, found %g",
-                static_cast<double>(args.softcap));
-    check_extent(args.rows_max, static_cast<int64_t>(args.q_head_count) * args.cache->head_dim, bytes, "q");
-    check_extent(args.table_count, args.table_stride, 4, "block_tables");
-    check_pointer(args.out, "out", bytes);
-    check_pointer(args.q, "q", bytes);
-    check_pointer(args.query_starts, "query_starts", 4);
-    check_pointer(args.lengths, "lengths", 4);
-    check_pointer(args.block_tables, "block_tables", 4);
-    check_optional_pointer(args.table_rows, "table_rows", 4);
-    check_optional_pointer(args.sequences, "sequences", 4);
-    check_optional_pointer(args.alibi_slopes, "alibi_slopes", 4);
-    check_optional_pointer(args.sinks, "sinks", 4);
-    check_pointer(args.workspace, "workspace", 64);
-    NLM_REQUIRE(args.workspace_bytes >= workspace_bytes(args), "workspace_bytes: expected at least %lld, found %lld",
-                static_cast<long long>(workspace_bytes(args)), static_cast<long long>(args.workspace_bytes));
 }
 
 // Fills in what does not depend on the other sequences, after checking every number that comes from the device.
@@ -168,7 +124,7 @@ void run(nlm_device& device, const nlm_paged_attention_args& args) {
     AttentionPlan plan{&args,
                        KvLayout(*args.cache),
                        args.q_head_count / args.cache->kv_head_count,
-                       split_keys(args),
+                       split_keys_of(args),
                        static_cast<SequencePlan*>(args.workspace),
                        0,
                        reinterpret_cast<float*>(static_cast<char*>(args.workspace) + plan_bytes(args)),
@@ -199,7 +155,7 @@ NLM_API int64_t nlm_paged_attention_workspace_bytes(const nlm_paged_attention_ar
     int64_t bytes = -1;
     guard("nlm_paged_attention_workspace_bytes", [&] {
         check_args(args);
-        check_shape(*args);
+        check_attention_shape(*args);
         bytes = workspace_bytes(*args);
     });
     return bytes;
@@ -211,7 +167,8 @@ NLM_API int32_t nlm_paged_attention(nlm_stream* stream, const nlm_paged_attentio
     return guard("nlm_paged_attention", [&] {
         check_call(stream, args);
         if (args->rows_max == 0 || args->sequences_max == 0) return;
-        check(*args);
+        check_attention_shape(*args);
+        check_attention(*args, KvLayout(*args->cache).block_bytes, workspace_bytes(*args));
         submit(stream, [device = stream->device, call = *args, cache = *args->cache]() mutable {
             call.cache = &cache;
             run(*device, call);

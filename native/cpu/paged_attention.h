@@ -10,9 +10,7 @@
 
 namespace nlm::cpu {
 
-constexpr int KeyTile = 64;
 constexpr int QueryTile = 48;
-constexpr int HeadDimLimit = 256;
 
 struct SequencePlan {
     int64_t first_job;               // of this sequence in the call
@@ -30,7 +28,7 @@ struct AttentionPlan {
     const nlm_paged_attention_args* args;
     KvLayout layout;
     int64_t group;      // query heads per KV head
-    int64_t split_keys; // multiple of KeyTile
+    int64_t split_keys; // multiple of key_tile
     SequencePlan* sequences;
     int64_t sequence_count;
     float* partials; // states of partial_stride floats: m, l, 14 unused, O

@@ -266,11 +266,11 @@ private:
         std::memset(outputs_[0], 0, sizeof(float) * static_cast<size_t>(count_ * columns_));
         const int64_t begin = split * plan_.split_keys;
         const int64_t end = begin + plan_.split_keys < key_end_ ? begin + plan_.split_keys : key_end_;
-        const int64_t seen = key_begin_ / KeyTile * KeyTile;
+        const int64_t seen = key_begin_ / key_tile * key_tile;
         const int64_t first_tile = begin > seen ? begin : seen;
         KeyTilePointers pointers;
         locate(first_tile, pointers);
-        for (int64_t tile = first_tile; tile < end; tile += KeyTile) run_tile(tile, pointers);
+        for (int64_t tile = first_tile; tile < end; tile += key_tile) run_tile(tile, pointers);
         for (int row = 0; row < count_; row++) state_[row].sum = sum_of(sums_[row]);
     }
 
@@ -278,8 +278,8 @@ private:
     void locate(int64_t tile, KeyTilePointers& pointers) const {
         const char* data = static_cast<const char*>(args_.cache->data) + layout_.head_offset(args_.layer, kv_head_);
         const int64_t low = key_begin_ > tile ? key_begin_ : tile;
-        const int64_t high = key_end_ < tile + KeyTile ? key_end_ : tile + KeyTile;
-        for (int panel = 0; panel < KeyTile / Panel; panel++) {
+        const int64_t high = key_end_ < tile + key_tile ? key_end_ : tile + key_tile;
+        for (int panel = 0; panel < key_tile / Panel; panel++) {
             int64_t token = tile + panel * Panel;
             if (token + Panel <= low || token >= high) token = low / Panel * Panel;
             const uint32_t number =
@@ -299,9 +299,9 @@ private:
     // The first rows of a tile ask for the next one, line by line as they compute: panels are short runs in scattered blocks,
     // which no hardware prefetcher follows, and a burst of requests would stall instead of overlapping.
     void run_tile(int64_t tile, KeyTilePointers& pointers) {
-        const bool last = tile + KeyTile >= key_end_;
+        const bool last = tile + key_tile >= key_end_;
         KeyTilePointers next = pointers;
-        if (!last) locate(tile + KeyTile, next);
+        if (!last) locate(tile + key_tile, next);
         next_ = last ? nullptr : &next;
         int row = 0;
         for (; row + RowsAtOnce <= count_; row += RowsAtOnce) {
@@ -325,13 +325,13 @@ private:
         for (int r = 0; r < Rows; r++) {
             const int64_t end = position(row + r) + 1 - tile;
             const int64_t begin = first_key(args_, position(row + r)) - tile;
-            low[r] = static_cast<int>(begin < 0 ? 0 : begin > KeyTile ? KeyTile : begin);
-            high[r] = static_cast<int>(end < 0 ? 0 : end > KeyTile ? KeyTile : end);
+            low[r] = static_cast<int>(begin < 0 ? 0 : begin > key_tile ? key_tile : begin);
+            high[r] = static_cast<int>(end < 0 ? 0 : end > key_tile ? key_tile : end);
             any = any || low[r] < high[r];
         }
         if (!any) return;
-        alignas(64) float scores[Rows][KeyTile];
-        alignas(64) Element probabilities[Rows][KeyTile];
+        alignas(64) float scores[Rows][key_tile];
+        alignas(64) Element probabilities[Rows][key_tile];
         float rescale[Rows];
         multiply_keys<Rows>(pointers, row, scores);
         for (int r = 0; r < Rows; r++) {
@@ -347,7 +347,7 @@ private:
         }
     }
 
-    template <int Rows> NLM_INLINE void multiply_keys(const KeyTilePointers& pointers, int row, float (&scores)[Rows][KeyTile]) {
+    template <int Rows> NLM_INLINE void multiply_keys(const KeyTilePointers& pointers, int row, float (&scores)[Rows][key_tile]) {
         const int steps = head_dim_ / Math::Step;
         const Element* query = query_ + row * head_dim_;
         const KeyTilePointers* next = next_;
@@ -449,7 +449,7 @@ private:
                     const char* at = v + k * stride + n * VectorBytes;
                     values[n] = edit(Math::template right<false>(at, at));
                 }
-                multiply_rows<Math, Rows, Vectors>(sums, p, KeyTile, panel * PanelSteps + k, values);
+                multiply_rows<Math, Rows, Vectors>(sums, p, key_tile, panel * PanelSteps + k, values);
             };
             if (end - begin == Panel) {
                 for (int k = 0; k < PanelSteps; k++) step(k, [](typename Math::Right b) { return b; });
@@ -521,8 +521,8 @@ private:
     int64_t positions_[QueryTile];
     RowState state_[QueryTile], merged_[QueryTile];
     alignas(64) Lanes sums_[QueryTile];
-    alignas(64) Element query_[QueryTile * HeadDimLimit];
-    alignas(64) float outputs_[2][QueryTile * HeadDimLimit];
+    alignas(64) Element query_[QueryTile * head_dim_limit];
+    alignas(64) float outputs_[2][QueryTile * head_dim_limit];
 };
 
 template <typename Math, bool Halves> void run_attention_job(const AttentionPlan& plan, int64_t job) {

@@ -6,8 +6,6 @@
 
 namespace nlm::cpu::NLM_FAMILY {
 
-constexpr int HeadDimMax = 256;
-
 // A head in fp32; lanes past the head stay 0.
 template <typename T> NLM_INLINE void load_head(float* head, const T* x, int dim) {
     int i = 0;
@@ -50,7 +48,7 @@ NLM_INLINE void rotate_head(float* head, const float* cosine, const float* sine,
 }
 
 template <typename Cache> NLM_INLINE void scatter_k(Cache* k, const float* head, const KvLayout& layout, int64_t token) {
-    Cache rounded[HeadDimMax];
+    Cache rounded[head_dim_limit];
     const int dim = static_cast<int>(layout.head_dim);
     store_head(rounded, head, dim);
     Cache* target = k + layout.k_index(token, 0);
@@ -62,7 +60,7 @@ template <typename Cache> NLM_INLINE void scatter_k(Cache* k, const float* head,
 }
 
 template <typename Cache> NLM_INLINE void scatter_v(Cache* v, const float* head, const KvLayout& layout, int64_t token) {
-    Cache rounded[HeadDimMax];
+    Cache rounded[head_dim_limit];
     const int dim = static_cast<int>(layout.head_dim);
     store_head(rounded, head, dim);
     Cache* target = v + layout.v_index(token, 0);
@@ -92,7 +90,7 @@ template <typename T, typename Cache> void write_kv_row(const nlm_write_kv_args&
     const int64_t token = slot % cache.block_size;
     char* block = static_cast<char*>(cache.data) + slot / cache.block_size * layout.block_bytes;
 
-    float head[HeadDimMax + 16] = {};
+    float head[head_dim_limit + 16] = {};
     for (int64_t h = 0; h < args.q_head_count; h++) {
         load_head(head, q + h * dim, dim);
         if (q_norm) norm_head(head, q_norm, dim, args.norm_epsilon);
