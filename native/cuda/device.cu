@@ -116,6 +116,7 @@ extern "C" int32_t nlm_device_open(const nlm_device_options* options, nlm_device
         check_cuda(cudaSetDevice(opened->ordinal), "cudaSetDevice");
         size_t free = 0, total = 0; // the first call that needs the device itself: fails here rather than in the first op
         check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+        check_cuda(cudaStreamCreateWithFlags(&opened->zeroing, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
         *device = opened.release();
     });
 }
@@ -129,7 +130,10 @@ extern "C" int32_t nlm_device_close(nlm_device* device) {
                     "device: %zu allocations and %d streams, events and graphs are still open; free them first", buffers,
                     handles);
         const std::unique_ptr<nlm_device> closed(device);
-        require_not_lost(*closed);
+        const cudaError_t error = cudaStreamDestroy(device->zeroing);
+        require_not_lost(*device);
+        use_no_device();
+        check_cuda(error, "cudaStreamDestroy");
     });
 }
 

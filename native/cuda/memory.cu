@@ -7,7 +7,7 @@ using namespace nlm;
 
 namespace {
 
-void* allocate_on_device(size_t bytes) {
+void* allocate_on_device(const nlm_device& device, size_t bytes) {
     void* memory = nullptr;
     const cudaError_t error = cudaMalloc(&memory, bytes);
     if (error == cudaErrorMemoryAllocation) {
@@ -19,9 +19,9 @@ void* allocate_on_device(size_t bytes) {
                     bytes, free, total);
     }
     check_cuda(error, "cudaMalloc");
-    // Our streams do not wait for the default stream, so the zeros must be there before anyone sees the address.
-    cudaError_t filled = cudaMemsetAsync(memory, 0, bytes, nullptr);
-    if (filled == cudaSuccess) filled = cudaStreamSynchronize(nullptr);
+    // Streams do not wait for one another, so the zeros must be there before anyone sees the address.
+    cudaError_t filled = cudaMemsetAsync(memory, 0, bytes, device.zeroing);
+    if (filled == cudaSuccess) filled = cudaStreamSynchronize(device.zeroing);
     if (filled != cudaSuccess) {
         cudaFree(memory);
         check_cuda(filled, "cudaMemsetAsync");
@@ -82,7 +82,7 @@ extern "C" int32_t nlm_memory_allocate(nlm_device* device, int64_t bytes, int32_
         use_device(*device);
         const size_t size = static_cast<size_t>(bytes);
         const nlm_memory place = static_cast<nlm_memory>(kind);
-        void* allocated = place == NLM_MEMORY_PINNED ? allocate_pinned(size) : allocate_on_device(size);
+        void* allocated = place == NLM_MEMORY_PINNED ? allocate_pinned(size) : allocate_on_device(*device, size);
         try {
             const std::lock_guard<std::mutex> lock(device->memory_lock);
             device->allocations.emplace(allocated, nlm_device::Allocation{size, place});

@@ -14,7 +14,8 @@ struct nlm_device {
     int ordinal = 0;
     int compute_capability = 0; // 90 is 9.0
     int multiprocessors = 0;
-    int shared_memory_limit = 0; // bytes a block may ask for
+    int shared_memory_limit = 0;    // bytes a block may ask for
+    cudaStream_t zeroing = nullptr; // fills new memory
 
     struct Allocation {
         size_t bytes;
