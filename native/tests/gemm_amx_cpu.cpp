@@ -18,7 +18,7 @@ namespace {
 std::vector<unsigned char> run_emulated(const GemmOperands& operands, ThreadPool& pool) {
     const nlm_gemm_args args = operands.arguments();
     nlm::cpu::amx_emulated::gemm(GemmCall{args, args.rows_max, pool});
-    return operands.out().copy();
+    return operands.out().read();
 }
 
 } // namespace

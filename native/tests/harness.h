@@ -1,5 +1,6 @@
 // A small test harness: TEST("Promise_kept") { … CHECK(condition, "format", …); … SKIP("reason"); }
-// One line per failure, the final line is `N passed, N failed, N skipped`. `--filter TEXT` runs tests whose name contains TEXT.
+// One line per failure, the final line is `N passed, N failed, N skipped`. `--filter TEXT` runs tests whose name contains TEXT,
+// `--quick` runs the smallest sweep of every test: for builds that are slow, such as an emulator under a thread sanitizer.
 #pragma once
 
 #include <cstdarg>
@@ -36,6 +37,11 @@ inline Current& current() {
     return state;
 }
 
+inline bool& quick() {
+    static bool state = false;
+    return state;
+}
+
 // A test prints its first failures only: one broken kernel would fill the screen.
 constexpr int failures_shown = 5;
 
@@ -60,8 +66,10 @@ inline int run_tests(int argument_count, char** arguments) {
         const std::string argument = arguments[i];
         if (argument == "--filter" && i + 1 < argument_count) {
             filter = arguments[++i];
+        } else if (argument == "--quick") {
+            quick() = true;
         } else {
-            std::fprintf(stderr, "usage: %s [--filter TEXT]\n", arguments[0]);
+            std::fprintf(stderr, "usage: %s [--filter TEXT] [--quick]\n", arguments[0]);
             return 2;
         }
     }

@@ -15,6 +15,14 @@ inline int64_t bytes_of(int32_t type) {
     return type == NLM_F32 ? 4 : 2;
 }
 
+inline std::vector<int32_t> float_types() {
+    return {NLM_F32, NLM_BF16, NLM_F16};
+}
+
+inline const char* type_name(int32_t type) {
+    return type == NLM_F32 ? "f32" : type == NLM_BF16 ? "bf16" : "f16";
+}
+
 inline double decode(int32_t type, const unsigned char* p) {
     if (type == NLM_F32) {
         float value;

@@ -28,14 +28,23 @@ struct Sampling {
           processed(device, rows.size() * static_cast<size_t>(vocabulary)), counts(device, 2 * static_cast<size_t>(vocabulary)),
           prompt(device, 2 * words()), allowed(device, 2 * words()) {
         for (size_t row = 0; row < rows.size(); row++) {
-            std::copy(rows[row].begin(), rows[row].end(), logits.data() + row * static_cast<size_t>(vocabulary + 3));
+            std::copy(rows[row].begin(), rows[row].end(),
+                      logits.host.begin() + static_cast<std::ptrdiff_t>(row * static_cast<size_t>(vocabulary + 3)));
             parameters[row] = neutral();
         }
     }
 
     size_t words() const { return static_cast<size_t>(vocabulary + 31) / 32; }
 
+    // Uploads every member.
     nlm_sample_args arguments() {
+        logits.upload();
+        parameters.upload();
+        counts.upload();
+        prompt.upload();
+        allowed.upload();
+        bias_id_buffer = std::make_unique<Buffer<int32_t>>(device, bias_ids);
+        bias_value_buffer = std::make_unique<Buffer<float>>(device, bias_values);
         nlm_sample_args args{};
         args.size = sizeof args;
         args.rows_max = row_count;
@@ -48,8 +57,8 @@ struct Sampling {
         args.token_counts = counts.data();
         args.prompt_mask = prompt.data();
         args.allowed_mask = allowed.data();
-        args.bias_ids = bias_ids.data();
-        args.bias_values = bias_values.data();
+        args.bias_ids = bias_id_buffer->data();
+        args.bias_values = bias_value_buffer->data();
         args.logits_stride = vocabulary + 3;
         args.vocabulary = vocabulary;
         args.count_rows = args.mask_rows = 2;
@@ -63,6 +72,33 @@ struct Sampling {
     void run() {
         nlm_sample_args args = arguments();
         CHECK(nlm_sample(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
+        device.synchronize();
+        results.download();
+        top_ids.download();
+        top_values.download();
+        if (with_processed) processed.download();
+        counts.download();
+    }
+    void count_tokens(int32_t row, const std::vector<int32_t>& prompt_ids, const std::vector<int32_t>& output_ids) {
+        counts.upload();
+        prompt.upload();
+        const nlm_count_tokens_args args = count_arguments(row, prompt_ids, output_ids);
+        CHECK(nlm_count_tokens(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
+        counts.download();
+        prompt.download();
+    }
+    nlm_count_tokens_args count_arguments(int32_t row, const std::vector<int32_t>& prompt_ids,
+                                          const std::vector<int32_t>& output_ids) const {
+        return {sizeof(nlm_count_tokens_args),
+                row,
+                counts.data(),
+                prompt.data(),
+                prompt_ids.data(),
+                output_ids.data(),
+                static_cast<int32_t>(prompt_ids.size()),
+                static_cast<int32_t>(output_ids.size()),
+                2,
+                vocabulary};
     }
     // Ids that the filters kept, ascending.
     std::vector<int32_t> kept(size_t row) const {
@@ -75,15 +111,17 @@ struct Sampling {
     TestDevice device;
     int32_t vocabulary, row_count, top_max;
     bool with_processed = true;
-    Buffer<float> logits;
-    Buffer<nlm_sample_result> results;
-    Buffer<nlm_sample_row> parameters;
-    Buffer<int32_t> top_ids;
-    Buffer<float> top_values, processed;
-    Buffer<uint16_t> counts;
-    Buffer<uint32_t> prompt, allowed;
+    Mirror<float> logits;
+    Mirror<nlm_sample_result> results;
+    Mirror<nlm_sample_row> parameters;
+    Mirror<int32_t> top_ids;
+    Mirror<float> top_values, processed;
+    Mirror<uint16_t> counts;
+    Mirror<uint32_t> prompt, allowed;
     std::vector<int32_t> bias_ids;
     std::vector<float> bias_values;
+    std::unique_ptr<Buffer<int32_t>> bias_id_buffer;
+    std::unique_ptr<Buffer<float>> bias_value_buffer;
     std::unique_ptr<Buffer<unsigned char>> workspace;
 };
 
@@ -121,7 +159,7 @@ std::vector<int32_t> kept_by_sorting(const std::vector<float>& z, const nlm_samp
 } // namespace
 
 TEST("Greedy_takes_the_first_of_the_best_and_its_log_probability_and_rank_are_exact") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         for (const int32_t vocabulary : {1, 2, 63, 64, 65, 1000, 32000}) {
             std::vector<float> row = random_logits(3, vocabulary);
             const size_t first = static_cast<size_t>(vocabulary) / 3, second = static_cast<size_t>(vocabulary) - 1;
@@ -152,7 +190,7 @@ TEST("Greedy_takes_the_first_of_the_best_and_its_log_probability_and_rank_are_ex
 
 TEST("Filters_keep_what_sorting_keeps") {
     uint64_t seed = 1;
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         for (const int32_t vocabulary : {1, 50, 512, 5000}) {
             for (int i = 0; i < 60; i++) {
                 Random random(++seed);
@@ -177,7 +215,7 @@ TEST("Filters_keep_what_sorting_keeps") {
                 const bool borderline = std::includes(found.begin(), found.end(), smallest.begin(), smallest.end()) &&
                                         std::includes(largest.begin(), largest.end(), found.begin(), found.end());
                 CHECK(found == expected || (p.top_p < 1 && borderline), "%s V=%d T=%g k=%d p=%g min_p=%g: %zu kept, expected %zu",
-                      family_name(isa), vocabulary, p.temperature, p.top_k, p.top_p, p.min_p, found.size(), expected.size());
+                      target_name(isa), vocabulary, p.temperature, p.top_k, p.top_p, p.min_p, found.size(), expected.size());
                 CHECK(std::binary_search(found.begin(), found.end(), s.results[0].token));
             }
         }
@@ -186,7 +224,7 @@ TEST("Filters_keep_what_sorting_keeps") {
 
 TEST("Mask_bias_and_penalties_change_logits_in_their_order") {
     const int32_t vocabulary = 75;
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         const std::vector<float> row = random_logits(5, vocabulary, 3);
         Sampling s(isa, 1, vocabulary, {row, row});
         nlm_sample_row& p = s.parameters[1];
@@ -201,9 +239,8 @@ TEST("Mask_bias_and_penalties_change_logits_in_their_order") {
         p.bias_count = 5;
         for (int32_t i = 0; i < vocabulary; i++)
             if (i % 5 != 4) s.allowed[s.words() + static_cast<size_t>(i) / 32] |= 1u << i % 32;
-        const int32_t prompt[] = {1, 2, 40}, output[] = {2, 3, 3, 3, 70};
-        nlm_count_tokens_args count{sizeof count, 1, s.counts.data(), s.prompt.data(), prompt, output, 3, 5, 2, vocabulary};
-        CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_OK, "%s", nlm_last_error());
+        const std::vector<int32_t> prompt{1, 2, 40}, output{2, 3, 3, 3, 70};
+        s.count_tokens(1, prompt, output);
         s.run();
         std::vector<int32_t> counts(static_cast<size_t>(vocabulary));
         for (const int32_t token : output) counts[static_cast<size_t>(token)]++;
@@ -212,7 +249,7 @@ TEST("Mask_bias_and_penalties_change_logits_in_their_order") {
             const size_t at = static_cast<size_t>(i);
             double value = i % 5 == 4 ? -INFINITY : static_cast<double>(row[at]);
             value += i == 0 ? 1 : i == 3 ? -2 : i == 74 ? 0.5 : 0;
-            const bool seen = counts[at] > 0 || std::count(prompt, prompt + 3, i) > 0;
+            const bool seen = counts[at] > 0 || std::count(prompt.begin(), prompt.end(), i) > 0;
             if (seen) value = value > 0 ? value / 1.5 : value * 1.5;
             expected.push_back(value - 0.125 * counts[at] - 0.25 * (counts[at] > 0));
         }
@@ -220,7 +257,7 @@ TEST("Mask_bias_and_penalties_change_logits_in_their_order") {
         for (int32_t i = 0; i < vocabulary; i++) {
             const size_t at = static_cast<size_t>(i);
             const double wanted = (expected[at] - best) / 0.5, found = s.processed[static_cast<size_t>(vocabulary) + at];
-            CHECK(found == wanted || std::fabs(found - wanted) < 1e-5, "%s token %d: %g, expected %g", family_name(isa), i, found,
+            CHECK(found == wanted || std::fabs(found - wanted) < 1e-5, "%s token %d: %g, expected %g", target_name(isa), i, found,
                   wanted);
             const float neighbour = row[at] - *std::max_element(row.begin(), row.end());
             CHECK(s.processed[at] == neighbour, "the neighbour's row stays as it is");
@@ -228,7 +265,7 @@ TEST("Mask_bias_and_penalties_change_logits_in_their_order") {
         const int32_t drawn = s.results[1].token;
         CHECK(s.counts[static_cast<size_t>(vocabulary + drawn)] == counts[static_cast<size_t>(drawn)] + 1,
               "the drawn token is counted");
-        CHECK(std::accumulate(s.counts.data(), s.counts.data() + vocabulary, 0) == 0, "another row's counts stay");
+        CHECK(std::accumulate(s.counts.host.begin(), s.counts.host.begin() + vocabulary, 0) == 0, "another row's counts stay");
     }
 }
 
@@ -239,16 +276,13 @@ TEST("Counts_saturate_and_a_rebuilt_row_forgets_what_it_held") {
     s.counts[1] = 0xffff;
     s.run();
     CHECK(s.results[0].token == 1 && s.counts[1] == 0xffff);
-    const int32_t output[] = {2};
-    nlm_count_tokens_args count{sizeof count, 0, s.counts.data(), s.prompt.data(), nullptr, output, 0, 1, 2, 3};
     s.prompt[0] = 7;
-    CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_OK, "%s", nlm_last_error());
+    s.count_tokens(0, {}, {2});
     CHECK(s.counts[0] == 0 && s.counts[1] == 0 && s.counts[2] == 1 && s.prompt[0] == 0);
-    const int32_t outside[] = {3};
-    count.output = outside;
-    CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_INVALID_ARGUMENT && std::strstr(nlm_last_error(), "output[0]"));
-    count.row = 2;
-    CHECK(nlm_count_tokens(s.device.stream(), &count) == NLM_INVALID_ARGUMENT && std::strstr(nlm_last_error(), "row"));
+    const std::vector<int32_t> none, outside{3};
+    const nlm_count_tokens_args wrong_token = s.count_arguments(0, none, outside), wrong_row = s.count_arguments(2, none, none);
+    CHECK(refused_by_name(nlm_count_tokens(s.device.stream(), &wrong_token), "output[0]"), "%s", nlm_last_error());
+    CHECK(refused_by_name(nlm_count_tokens(s.device.stream(), &wrong_row), "row"), "%s", nlm_last_error());
 }
 
 TEST("A_forced_token_draws_and_counts_nothing_and_reports_its_rank") {
@@ -263,7 +297,7 @@ TEST("A_forced_token_draws_and_counts_nothing_and_reports_its_rank") {
 }
 
 TEST("Rows_without_an_answer_are_flagged_and_their_neighbours_are_served") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         const int32_t vocabulary = 130;
         std::vector<float> good = random_logits(9, vocabulary), bad = good, infinite = good, nothing(good.size(), -INFINITY);
         bad[129] = NAN;
@@ -283,8 +317,8 @@ TEST("Rows_without_an_answer_are_flagged_and_their_neighbours_are_served") {
 }
 
 TEST("Drawn_tokens_follow_the_softmax") {
-    const int32_t vocabulary = 20, draws = 40000;
-    for (const nlm_isa isa : supported_families()) {
+    const int32_t vocabulary = 20, draws = quick() ? 500 : on_emulator() ? 4000 : 40000;
+    for (const nlm_isa isa : targets()) {
         for (const bool filtered : {false, true}) {
             const std::vector<float> row = random_logits(13, vocabulary, 1.5);
             Sampling s(isa, 2, vocabulary, std::vector<std::vector<float>>(static_cast<size_t>(draws), row));
@@ -310,18 +344,18 @@ TEST("Drawn_tokens_follow_the_softmax") {
             }
             CHECK(inside == draws);
             // The 99.9 % quantiles of chi-square with 19 and 11 degrees of freedom are 43.8 and 31.3; seeds are fixed.
-            CHECK(statistic < (filtered ? 31.3 : 43.8), "%s filtered %d: chi-square %g", family_name(isa), filtered, statistic);
+            CHECK(statistic < (filtered ? 31.3 : 43.8), "%s filtered %d: chi-square %g", target_name(isa), filtered, statistic);
         }
     }
 }
 
 TEST("A_draw_depends_on_seed_position_and_row_only") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         const int32_t vocabulary = 3000;
         std::vector<std::vector<float>> rows;
         for (uint64_t i = 0; i < 40; i++) rows.push_back(random_logits(i % 4, vocabulary, 2));
         std::vector<std::vector<int32_t>> tokens;
-        for (const int threads : {1, 2, 3}) {
+        for (const int threads : thread_counts({1, 2, 3})) {
             Sampling s(isa, threads, vocabulary, rows);
             for (size_t i = 0; i < rows.size(); i++) {
                 s.parameters[i].seed = 5 + i / 8 % 2;
@@ -336,10 +370,10 @@ TEST("A_draw_depends_on_seed_position_and_row_only") {
                 Sampling alone(isa, 1, vocabulary, {rows[i]});
                 alone.parameters[0] = s.parameters[i];
                 alone.run();
-                CHECK(alone.results[0].token == s.results[i].token, "%s row %zu", family_name(isa), i);
+                CHECK(alone.results[0].token == s.results[i].token, "%s row %zu", target_name(isa), i);
             }
         }
-        CHECK(tokens[0] == tokens[1] && tokens[0] == tokens[2], "%s", family_name(isa));
+        for (const auto& other : tokens) CHECK(tokens[0] == other, "%s", target_name(isa));
         for (size_t i = 0; i + 4 < 8; i++) CHECK(tokens[0][i] == tokens[0][i + 4], "equal rows, seeds and positions draw alike");
         CHECK(std::set<int32_t>({tokens[0][0], tokens[0][8], tokens[0][16], tokens[0][24], tokens[0][32]}).size() > 1,
               "seeds and positions matter");
@@ -350,41 +384,53 @@ TEST("Wrong_sampling_arguments_are_refused_with_their_name") {
     Sampling s(NLM_ISA_AUTO, 1, 5, {{1, 2, 3, 4, 5}}, 2);
     const auto refuses = [&](const char* name, const auto& change) {
         nlm_sample_args args = s.arguments();
-        s.parameters[0] = neutral();
-        change(args, s.parameters[0]);
+        change(args);
         const int32_t status = nlm_sample(s.device.stream(), &args);
-        CHECK(status == NLM_INVALID_ARGUMENT && std::strstr(nlm_last_error(), name), "%s: status %d, %s", name, status,
-              nlm_last_error());
+        CHECK(refused_by_name(status, name), "%s: status %d, %s", name, status, nlm_last_error());
     };
-    refuses("size", [](auto& a, auto&) { a.size++; });
-    refuses("results", [](auto& a, auto&) { a.results = nullptr; });
-    refuses("logits", [](auto& a, auto&) { a.logits = nullptr; });
-    refuses("logits",
-            [](auto& a, auto&) { a.logits = reinterpret_cast<const float*>(reinterpret_cast<const char*>(a.logits) + 2); });
-    refuses("parameters", [](auto& a, auto&) { a.parameters = nullptr; });
-    refuses("logits_stride", [](auto& a, auto&) { a.logits_stride = 4; });
-    refuses("overflow", [](auto& a, auto&) { a.logits_stride = INT64_MAX / 2; });
-    refuses("vocabulary", [](auto& a, auto&) { a.vocabulary = 0; });
-    refuses("rows_max", [](auto& a, auto&) { a.rows_max = -1; });
-    refuses("workspace_bytes", [](auto& a, auto&) { a.workspace_bytes--; });
-    refuses("workspace", [](auto& a, auto&) { a.workspace = nullptr; });
-    refuses("forced_token", [](auto&, auto& p) { p.forced_token = 5; });
-    refuses("top_logprobs", [](auto&, auto& p) { p.top_logprobs = 3; });
-    refuses("top_ids", [](auto& a, auto& p) {
+    refuses("size", [](auto& a) { a.size++; });
+    refuses("results", [](auto& a) { a.results = nullptr; });
+    refuses("logits", [](auto& a) { a.logits = nullptr; });
+    refuses("logits", [](auto& a) { a.logits = reinterpret_cast<const float*>(reinterpret_cast<const char*>(a.logits) + 2); });
+    refuses("parameters", [](auto& a) { a.parameters = nullptr; });
+    refuses("logits_stride", [](auto& a) { a.logits_stride = 4; });
+    refuses("overflow", [](auto& a) { a.logits_stride = INT64_MAX / 2; });
+    refuses("vocabulary", [](auto& a) { a.vocabulary = 0; });
+    refuses("rows_max", [](auto& a) { a.rows_max = -1; });
+    refuses("workspace_bytes", [](auto& a) { a.workspace_bytes--; });
+    refuses("workspace", [](auto& a) { a.workspace = nullptr; });
+    CHECK(nlm_sample(nullptr, nullptr) == NLM_INVALID_ARGUMENT && nlm_sample_workspace_bytes(nullptr) == -1);
+    CHECK(nlm_count_tokens(s.device.stream(), nullptr) == NLM_INVALID_ARGUMENT);
+}
+
+TEST("Row_parameters_out_of_range_are_refused_or_harmless") {
+    Sampling s(NLM_ISA_AUTO, 1, 5, {{1, 2, 3, 4, 5}, {5, 4, 3, 2, 1}}, 2);
+    const auto check = [&](const char* name, const auto& change) {
+        s.parameters[0] = s.parameters[1] = neutral();
+        s.parameters[1].temperature = 0;
+        nlm_sample_args args = s.arguments();
+        change(args, s.parameters[0]);
+        s.parameters.upload();
+        check_refused_or_harmless(s.device, nlm_sample(s.device.stream(), &args), name);
+        if (on_cpu()) return;
+        s.results.download();
+        CHECK(s.results[1].token == 0 && s.results[1].flags == 0, "%s: the neighbour drew %d", name, s.results[1].token);
+    };
+    check("forced_token", [](auto&, auto& p) { p.forced_token = 5; });
+    check("top_logprobs", [](auto&, auto& p) { p.top_logprobs = 3; });
+    check("top_ids", [](auto& a, auto& p) {
         a.top_ids = nullptr;
         p.top_logprobs = 1;
     });
-    refuses("count_row", [](auto&, auto& p) { p.count_row = 2; });
-    refuses("token_counts", [](auto& a, auto& p) {
+    check("count_row", [](auto&, auto& p) { p.count_row = 2; });
+    check("token_counts", [](auto& a, auto& p) {
         a.token_counts = nullptr;
         p.count_row = 0;
     });
-    refuses("mask_row", [](auto&, auto& p) { p.mask_row = -2; });
-    refuses("allowed_mask", [](auto& a, auto& p) {
+    check("mask_row", [](auto&, auto& p) { p.mask_row = -2; });
+    check("allowed_mask", [](auto& a, auto& p) {
         a.allowed_mask = nullptr;
         p.mask_row = 0;
     });
-    refuses("bias_count", [](auto&, auto& p) { p.bias_count = 1; });
-    CHECK(nlm_sample(nullptr, nullptr) == NLM_INVALID_ARGUMENT && nlm_sample_workspace_bytes(nullptr) == -1);
-    CHECK(nlm_count_tokens(s.device.stream(), nullptr) == NLM_INVALID_ARGUMENT);
+    check("bias_count", [](auto&, auto& p) { p.bias_count = 1; });
 }
