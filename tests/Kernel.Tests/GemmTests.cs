@@ -8,13 +8,12 @@ public sealed class GemmTests
     private static readonly (int Rows, int N, int K)[] Shapes =
         [(1, 1, 1), (1, 16, 32), (2, 17, 33), (3, 64, 64), (7, 48, 100), (16, 80, 256), (17, 33, 65), (33, 128, 96), (64, 31, 40), (5, 200, 513), (150, 70, 130)];
 
-    public static TheoryData<string> Each => Targets.Each;
+    public static IEnumerable<TheoryDataRow<string>> Each => Targets.Each;
 
-    public static MatrixTheoryData<string, DType> EachType => Targets.EachType;
+    public static IEnumerable<TheoryDataRow<string, DType>> EachType => Targets.EachType;
 
-    public static MatrixTheoryData<string, DType, Epilogue> EachEpilogue =>
-        new(Targets.All, Targets.FloatTypes,
-            [Epilogue.None, Epilogue.SiluMul, Epilogue.Relu, Epilogue.Gelu, Epilogue.GeluTanh, Epilogue.GeluTanhMul]);
+    public static IEnumerable<TheoryDataRow<string, DType, Epilogue>> EachEpilogue =>
+        Targets.With(Targets.FloatTypes, [Epilogue.None, Epilogue.SiluMul, Epilogue.Relu, Epilogue.Gelu, Epilogue.GeluTanh, Epilogue.GeluTanhMul]);
 
     [Theory, MemberData(nameof(EachType))]
     public void A_linear_layer_is_the_product_of_its_matrices(string target, DType type)
@@ -134,7 +133,7 @@ public sealed class GemmTests
         const int RowsMax = 150, N = 100, K = 161;
         float[] x = Numbers.Normal(17, RowsMax * K, type), w = Numbers.Normal(18, 2 * N * K, type), bias = Numbers.Normal(19, 2 * N, type);
         byte[]? expected = null;
-        foreach (int threads in new[] { 1, 2, 3 })
+        foreach (int threads in Targets.ThreadCounts(target))
         {
             using Rig rig = new(target, threads);
             LinearLayer layer = new(rig, type, w, 2 * N, K, gated: true) { Bias = bias, Epilogue = Epilogue.SiluMul };

@@ -9,7 +9,7 @@ namespace NativeLM.Tests.Kernel;
 /// </summary>
 public sealed unsafe class LayerTests
 {
-    public static MatrixTheoryData<string, DType> EachType => Targets.EachType;
+    public static IEnumerable<TheoryDataRow<string, DType>> EachType => Targets.EachType;
 
     [Theory, MemberData(nameof(EachType))]
     public void A_token_has_the_same_bits_however_its_sequence_was_served(string target, DType type)

@@ -18,19 +18,20 @@ internal sealed unsafe class LinearLayer
             for (int part = 0; part < parts; part++)
             {
                 int first = rows * part / parts, end = rows * (part + 1) / parts, offset = half * rows + first;
-                Tensor source = rig.Tensor(sourceType ?? type, w.AsSpan(offset * k, (end - first) * k));
-                rig.Ops.PackWeight(new PackWeightArgs
-                {
-                    Type = type,
-                    Packed = _weight,
-                    Source = source.Pointer,
-                    TypeSource = sourceType ?? type,
-                    Role = !gated ? WeightRole.Plain : half == 0 ? WeightRole.Gate : WeightRole.Up,
-                    N = n,
-                    K = k,
-                    RowOffset = first,
-                    SourceRows = end - first,
-                });
+                byte[] source = Numbers.Encode(sourceType ?? type, w.AsSpan(offset * k, (end - first) * k));
+                fixed (byte* start = source)
+                    rig.Ops.PackWeight(new PackWeightArgs
+                    {
+                        Type = type,
+                        Packed = _weight,
+                        Source = start,
+                        TypeSource = sourceType ?? type,
+                        Role = !gated ? WeightRole.Plain : half == 0 ? WeightRole.Gate : WeightRole.Up,
+                        N = n,
+                        K = k,
+                        RowOffset = first,
+                        SourceRows = end - first,
+                    });
             }
     }
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using NativeLM.Interop;
 
 namespace NativeLM.Tests.Kernel;
@@ -5,7 +6,7 @@ namespace NativeLM.Tests.Kernel;
 /// <summary>Element types on the host side: conversion with round to nearest even, and seeded values that a type holds exactly.</summary>
 internal static class Numbers
 {
-    public static int Bytes(DType type) => type == DType.F32 ? 4 : 2;
+    public static int Bytes(DType type) => type is DType.F32 or DType.I32 ? 4 : 2;
 
     /// <summary>Half a unit in the last place, relative: the error of one rounding.</summary>
     public static double Roundoff(DType type) => type switch
@@ -22,22 +23,38 @@ internal static class Numbers
         _ => (float)(Half)value,
     };
 
-    public static unsafe void Store(DType type, void* memory, int index, float value)
+    /// <summary>The bytes of the values in the type.</summary>
+    public static byte[] Encode(DType type, ReadOnlySpan<float> values)
     {
-        if (type == DType.F32)
-            ((float*)memory)[index] = value;
-        else if (type == DType.BF16)
-            ((ushort*)memory)[index] = ToBFloat16(value);
-        else
-            ((Half*)memory)[index] = (Half)value;
+        byte[] bytes = new byte[values.Length * Bytes(type)];
+        for (int i = 0; i < values.Length; i++)
+        {
+            Span<byte> at = bytes.AsSpan(i * Bytes(type));
+            if (type == DType.F32)
+                BinaryPrimitives.WriteSingleLittleEndian(at, values[i]);
+            else if (type == DType.BF16)
+                BinaryPrimitives.WriteUInt16LittleEndian(at, ToBFloat16(values[i]));
+            else
+                BinaryPrimitives.WriteHalfLittleEndian(at, (Half)values[i]);
+        }
+        return bytes;
     }
 
-    public static unsafe float Load(DType type, void* memory, int index) => type switch
+    public static float[] Decode(DType type, ReadOnlySpan<byte> bytes)
     {
-        DType.F32 => ((float*)memory)[index],
-        DType.BF16 => BitConverter.UInt32BitsToSingle((uint)((ushort*)memory)[index] << 16),
-        _ => (float)((Half*)memory)[index],
-    };
+        float[] values = new float[bytes.Length / Bytes(type)];
+        for (int i = 0; i < values.Length; i++)
+        {
+            ReadOnlySpan<byte> at = bytes[(i * Bytes(type))..];
+            values[i] = type switch
+            {
+                DType.F32 => BinaryPrimitives.ReadSingleLittleEndian(at),
+                DType.BF16 => BitConverter.UInt32BitsToSingle((uint)BinaryPrimitives.ReadUInt16LittleEndian(at) << 16),
+                _ => (float)BinaryPrimitives.ReadHalfLittleEndian(at),
+            };
+        }
+        return values;
+    }
 
     /// <summary>Normally distributed values, exact in the type, the same for a seed on every machine.</summary>
     public static float[] Normal(int seed, int count, DType type, double scale = 1)

@@ -7,10 +7,10 @@ public sealed class PagedAttentionTests
 {
     private static readonly Heads[] Shapes = [new(1, 1, 8), new(4, 2, 16), new(3, 1, 20), new(6, 2, 32), new(8, 8, 64), new(5, 1, 80), new(2, 1, 128), new(2, 2, 256)];
 
-    public static MatrixTheoryData<string, DType> EachType => Targets.EachType;
+    public static IEnumerable<TheoryDataRow<string, DType>> EachType => Targets.EachType;
 
-    public static MatrixTheoryData<string, DType, string> EachOption =>
-        new(Targets.All, Targets.FloatTypes, ["window", "softcap", "alibi", "sinks", "split 64", "split 128"]);
+    public static IEnumerable<TheoryDataRow<string, DType, string>> EachOption =>
+        Targets.With(Targets.FloatTypes, ["window", "softcap", "alibi", "sinks", "split 64", "split 128"]);
 
     [Theory, MemberData(nameof(EachType))]
     public void A_mixed_batch_attends_to_exactly_the_keys_before_each_row(string target, DType type)
@@ -97,7 +97,7 @@ public sealed class PagedAttentionTests
     {
         int[] lengths = [33, 200];
         byte[][]? expected = null;
-        foreach (int threads in new[] { 1, 2, 3 })
+        foreach (int threads in Targets.ThreadCounts(target))
             foreach (int blockSize in new[] { 8, 16, 32, 64 })
             {
                 using Rig rig = new(target, threads);
@@ -115,11 +115,11 @@ public sealed class PagedAttentionTests
     {
         using Rig rig = new(target);
         PagedBatch batch = new(rig, type, new Heads(2, 1, 16), 8, [8]);
-        byte[] before = batch.Pool.AsSpan<byte>().ToArray();
+        byte[] before = batch.ReadPool();
         Tensor qkv = rig.Tensor(type, Numbers.Normal(1, batch.Heads.QkvWidth, type));
         float[] q = batch.WriteKv(qkv, [], 0).Read();
         Assert.All(q, v => Assert.True(float.IsNaN(v)));
-        Assert.True(before.AsSpan().SequenceEqual(batch.Pool.AsSpan<byte>()));
+        Assert.True(before.AsSpan().SequenceEqual(batch.ReadPool()));
     }
 
     internal static void CheckAll(PagedBatch batch, string what)
@@ -153,13 +153,5 @@ public sealed class PagedAttentionTests
         Tolerance.Of("paged_attention", batch.Type).Check(want, size, got, $"{what}, sequence {sequence}, row {row}");
     }
 
-    private static unsafe float[] Decode(PagedBatch batch, int sequence)
-    {
-        byte[] bits = batch.Outputs[sequence];
-        float[] values = new float[bits.Length / Numbers.Bytes(batch.Type)];
-        fixed (byte* start = bits)
-            for (int i = 0; i < values.Length; i++)
-                values[i] = Numbers.Load(batch.Type, start, i);
-        return values;
-    }
+    private static float[] Decode(PagedBatch batch, int sequence) => Numbers.Decode(batch.Type, batch.Outputs[sequence]);
 }

@@ -40,7 +40,7 @@ internal sealed unsafe class PagedBatch
         };
         BlockBytes = rig.Library.KvBlockBytes(cache);
         Pool = rig.Own(rig.Device.Allocate(BlockBytes * cache.BlockCount));
-        Pool.AsSpan<byte>().Fill(0xFF);
+        rig.Ops.Fill(Pool.Pointer, 0xFF, Pool.Bytes);
         cache.Data = Pool.Pointer;
         Cache = cache;
 
@@ -70,6 +70,9 @@ internal sealed unsafe class PagedBatch
 
     public AttentionOptions Options { get; init; } = new() { Scale = 0.25f };
 
+    /// <summary>Every byte of the pool.</summary>
+    public byte[] ReadPool() => _rig.Download<byte>(Pool.Pointer, (int)Pool.Bytes);
+
     public int[] Table(int sequence) => _tables[sequence];
 
     public int Slot(int sequence, int token) =>
@@ -79,11 +82,9 @@ internal sealed unsafe class PagedBatch
     public void Step(params Chunk[] chunks)
     {
         int rows = chunks.Sum(c => c.Count);
-        Tensor qkv = _rig.Tensor(Type, (rows + 1) * Heads.QkvWidth);
         float[] gathered = [.. chunks.SelectMany(c => Qkv[c.Sequence].AsSpan(c.Start * Heads.QkvWidth, c.Count * Heads.QkvWidth).ToArray()),
             .. new float[Heads.QkvWidth]];
-        qkv.Write(gathered);
-        byte[] bits = Attend(WriteKv(qkv, chunks, rows), chunks, rows).Bits();
+        byte[] bits = Attend(WriteKv(_rig.Tensor(Type, gathered), chunks, rows), chunks, rows).Bits();
         int rowBytes = Heads.OutWidth * Numbers.Bytes(Type), row = 0;
         foreach (Chunk c in chunks)
         {

@@ -8,14 +8,15 @@ public sealed unsafe class RowOpTests
 {
     private static readonly int[] Columns = [1, 2, 7, 16, 33, 64, 100, 257, 1000];
 
-    public static TheoryData<string> Each => Targets.Each;
+    public static IEnumerable<TheoryDataRow<string>> Each => Targets.Each;
 
-    public static MatrixTheoryData<string, DType> EachType => Targets.EachType;
+    public static IEnumerable<TheoryDataRow<string, DType>> EachType => Targets.EachType;
 
-    public static MatrixTheoryData<string, DType, NormKind> EachNorm => new(Targets.All, Targets.FloatTypes, [NormKind.Rms, NormKind.Layer]);
+    public static IEnumerable<TheoryDataRow<string, DType, NormKind>> EachNorm =>
+        Targets.With(Targets.FloatTypes, [NormKind.Rms, NormKind.Layer]);
 
-    public static MatrixTheoryData<string, DType, Epilogue> EachActivation =>
-        new(Targets.All, Targets.FloatTypes, [Epilogue.SiluMul, Epilogue.Relu, Epilogue.Gelu, Epilogue.GeluTanh, Epilogue.GeluTanhMul]);
+    public static IEnumerable<TheoryDataRow<string, DType, Epilogue>> EachActivation =>
+        Targets.With(Targets.FloatTypes, [Epilogue.SiluMul, Epilogue.Relu, Epilogue.Gelu, Epilogue.GeluTanh, Epilogue.GeluTanhMul]);
 
     [Theory, MemberData(nameof(EachNorm))]
     public void A_norm_follows_its_formula_and_hands_on_the_sum(string target, DType type, NormKind kind)
@@ -64,7 +65,7 @@ public sealed unsafe class RowOpTests
         const int Rows = 37, N = 129;
         float[] x = Numbers.Normal(25, Rows * N, type);
         byte[]? expected = null;
-        foreach (int threads in new[] { 1, 2, 3 })
+        foreach (int threads in Targets.ThreadCounts(target))
         {
             using Rig rig = new(target, threads);
             byte[] all = RmsNorm(rig, type, x, N);
@@ -249,16 +250,17 @@ public sealed unsafe class RowOpTests
     private static void* Pack(Rig rig, DType type, float[] table, int n, int k)
     {
         void* packed = rig.Memory(rig.Library.PackedWeightBytes(type, n, k));
-        rig.Ops.PackWeight(new PackWeightArgs
-        {
-            Type = type,
-            Packed = packed,
-            Source = rig.Tensor(type, table).Pointer,
-            TypeSource = type,
-            N = n,
-            K = k,
-            SourceRows = n,
-        });
+        fixed (byte* source = Numbers.Encode(type, table))
+            rig.Ops.PackWeight(new PackWeightArgs
+            {
+                Type = type,
+                Packed = packed,
+                Source = source,
+                TypeSource = type,
+                N = n,
+                K = k,
+                SourceRows = n,
+            });
         return packed;
     }
 }

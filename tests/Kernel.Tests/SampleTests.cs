@@ -5,7 +5,7 @@ namespace NativeLM.Tests.Kernel;
 
 public sealed class SampleTests
 {
-    public static TheoryData<string> Each => Targets.Each;
+    public static IEnumerable<TheoryDataRow<string>> Each => Targets.Each;
 
     [Theory, MemberData(nameof(Each))]
     public void Greedy_takes_the_largest_logit_and_of_equals_the_lowest_id(string target)
@@ -117,7 +117,7 @@ public sealed class SampleTests
         SamplerRow[] rows = [.. Enumerable.Range(0, 40).Select(i =>
             Row(Numbers.Normal(i, 999, DType.F32, 2), p => p with { Seed = ulong.MaxValue - (ulong)i, Position = 3 * i, Temperature = 1.1f, TopP = 0.9f, MinP = 0.01f }))];
         SampleResult[]? expected = null;
-        foreach (int threads in new[] { 1, 2, 3 })
+        foreach (int threads in Targets.ThreadCounts(target))
         {
             using Rig rig = new(target, threads);
             SamplerAnswer all = SamplerBatch.Run(rig, rows);

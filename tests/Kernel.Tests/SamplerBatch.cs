@@ -32,7 +32,7 @@ internal static unsafe class SamplerBatch
     public static SamplerAnswer Run(Rig rig, params SamplerRow[] rows)
     {
         int vocabulary = rows[0].Logits.Length, topMax = Math.Min(TopMax, vocabulary), stride = vocabulary + 3, words = (vocabulary + 31) / 32, n = rows.Length;
-        Tensor logits = rig.Tensor(DType.F32, n * stride), processed = rig.Tensor(DType.F32, n * vocabulary);
+        Tensor processed = rig.Tensor(DType.F32, n * vocabulary);
         Tensor results = rig.Tensor(DType.I32, n * 4), topIds = rig.Tensor(DType.I32, n * topMax), topValues = rig.Tensor(DType.F32, n * topMax);
         float[] padded = [.. Enumerable.Repeat(float.NaN, n * stride)];
         SampleRow[] parameters = new SampleRow[n];
@@ -56,6 +56,7 @@ internal static unsafe class SamplerBatch
                 allowed[r * words + id / 32] |= 1u << (id % 32);
             CountTokens(rig, counts, prompt, r, row, n, vocabulary);
         }
+        Tensor logits = rig.Tensor(DType.F32, padded);
         SampleArgs args = new()
         {
             RowsMax = n,
@@ -63,13 +64,13 @@ internal static unsafe class SamplerBatch
             TopIds = (int*)topIds.Pointer,
             TopValues = (float*)topValues.Pointer,
             Processed = (float*)processed.Pointer,
-            Logits = (float*)logits.Write(padded).Pointer,
-            Parameters = Upload<SampleRow>(rig, parameters),
+            Logits = (float*)logits.Pointer,
+            Parameters = rig.Upload<SampleRow>(parameters),
             TokenCounts = counts,
             PromptMask = prompt,
-            AllowedMask = Upload<uint>(rig, allowed),
-            BiasIds = Upload<int>(rig, [.. bias.Select(b => b.Id)]),
-            BiasValues = Upload<float>(rig, [.. bias.Select(b => b.Value)]),
+            AllowedMask = rig.Upload<uint>(allowed),
+            BiasIds = rig.Integers([.. bias.Select(b => b.Id)]),
+            BiasValues = rig.Floats([.. bias.Select(b => b.Value)]),
             LogitsStride = stride,
             Vocabulary = vocabulary,
             CountRows = n,
@@ -81,9 +82,7 @@ internal static unsafe class SamplerBatch
         args.Workspace = rig.Memory(args.WorkspaceBytes);
         rig.Ops.Sample(args);
         Assert.Equal(padded, logits.Read());
-        _ = results.Bits();
-        return new(new Span<SampleResult>(results.Pointer, n).ToArray(), processed.Read(), new Span<int>(topIds.Pointer, n * topMax).ToArray(),
-            topValues.Read(), new Span<ushort>(counts, n * vocabulary).ToArray());
+        return new(results.Read<SampleResult>(), processed.Read(), topIds.Read<int>(), topValues.Read(), rig.Download<ushort>(counts, n * vocabulary));
     }
 
     private static void CountTokens(Rig rig, ushort* counts, uint* prompt, int r, SamplerRow row, int rows, int vocabulary)
@@ -101,13 +100,5 @@ internal static unsafe class SamplerBatch
                 CountRows = rows,
                 Vocabulary = vocabulary,
             });
-    }
-
-    private static T* Upload<T>(Rig rig, T[] values)
-        where T : unmanaged
-    {
-        T* memory = (T*)rig.Memory(Math.Max(1, values.Length) * sizeof(T));
-        values.CopyTo(new Span<T>(memory, values.Length));
-        return memory;
     }
 }

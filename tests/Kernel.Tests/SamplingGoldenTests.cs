@@ -10,7 +10,7 @@ public sealed class SamplingGoldenTests
     // Filters that the engine turns into a mask before sampling, or does not offer.
     private static readonly HashSet<string> NotTheSamplers = ["bad_words", "no_repeat_ngram", "min_new_tokens", "typical_p"];
 
-    public static TheoryData<string> Each => Targets.Each;
+    public static IEnumerable<TheoryDataRow<string>> Each => Targets.Each;
 
     [Theory, MemberData(nameof(Each))]
     public void Filtered_distributions_equal_those_of_hugging_face(string target)

@@ -9,8 +9,8 @@ namespace NativeLM.Tests.Kernel;
 /// </summary>
 public sealed unsafe class WriteKvTests
 {
-    public static MatrixTheoryData<string, DType, RopeStyle> EachStyle =>
-        new(Targets.All, Targets.FloatTypes, [RopeStyle.None, RopeStyle.HalfSplit, RopeStyle.Interleaved]);
+    public static IEnumerable<TheoryDataRow<string, DType, RopeStyle>> EachStyle =>
+        Targets.With(Targets.FloatTypes, [RopeStyle.None, RopeStyle.HalfSplit, RopeStyle.Interleaved]);
 
     [Theory, MemberData(nameof(EachStyle))]
     public void Queries_and_keys_are_normalised_and_rotated(string target, DType type, RopeStyle style)
