@@ -332,8 +332,8 @@ TEST("Copied_and_swapped_blocks_carry_every_layer_and_wrong_ids_are_refused") {
     const auto block = [&](const std::vector<unsigned char>& from, int64_t id) {
         return std::vector<unsigned char>(from.begin() + id * bytes, from.begin() + (id + 1) * bytes);
     };
-    const Buffer<int32_t> pairs(device, {0, 3, 1, 4});
-    CHECK(nlm_copy_blocks(device.stream(), &cache, pairs.data(), 2) == NLM_OK, "%s", nlm_last_error());
+    const int32_t pairs[] = {0, 3, 1, 4};
+    CHECK(nlm_copy_blocks(device.stream(), &cache, pairs, 2) == NLM_OK, "%s", nlm_last_error());
     CHECK(block(pool.read(), 3) == block(before, 0) && block(pool.read(), 4) == block(before, 1));
     for (int64_t id = 0; id < 3; id++) CHECK(block(pool.read(), id) == block(before, id));
     const int32_t out[] = {2, 0, 0, 1}, in[] = {4, 0};
@@ -344,12 +344,12 @@ TEST("Copied_and_swapped_blocks_carry_every_layer_and_wrong_ids_are_refused") {
     CHECK(block(pool.read(), 4) == block(before, 2));
 
     const std::vector<unsigned char> swapped = pool.read();
-    const Buffer<int32_t> high(device, {0, 5}), negative(device, {-1, 0});
-    check_refused_or_harmless(device, nlm_copy_blocks(device.stream(), &cache, high.data(), 1), "pairs[1]");
-    check_refused_or_harmless(device, nlm_copy_blocks(device.stream(), &cache, negative.data(), 1), "pairs[0]");
+    const int32_t high[] = {0, 5}, negative[] = {-1, 0};
+    check_refused_or_harmless(device, nlm_copy_blocks(device.stream(), &cache, high, 1), "pairs[1]");
+    check_refused_or_harmless(device, nlm_copy_blocks(device.stream(), &cache, negative, 1), "pairs[0]");
     CHECK(pool.read() == swapped, "an id outside the pool moved something");
     const int32_t host_high[] = {0, 2};
-    CHECK(refused_by_name(nlm_copy_blocks(device.stream(), &cache, pairs.data(), -1), "pair_count"), "%s", nlm_last_error());
+    CHECK(refused_by_name(nlm_copy_blocks(device.stream(), &cache, pairs, -1), "pair_count"), "%s", nlm_last_error());
     CHECK(refused_by_name(nlm_copy_blocks(device.stream(), &cache, nullptr, 1), "pairs"), "%s", nlm_last_error());
     CHECK(refused_by_name(nlm_swap_blocks(device.stream(), &cache, host.data(), 2, host_high, 1, NLM_SWAP_OUT), "pairs[1]"), "%s",
           nlm_last_error());

@@ -2,8 +2,12 @@ using NativeLM.Interop;
 
 namespace NativeLM.Tests.Kernel;
 
-/// <summary>One call with one wrong argument. <paramref name="IsSize"/>: the function returns bytes and -1 for an error.</summary>
-internal sealed record ArgumentCase(string Function, string What, string Argument, Func<NativeApi, long> Call, bool IsSize = false);
+/// <summary>
+/// One call with one wrong argument. <paramref name="IsSize"/>: the function returns bytes and -1 for an error.
+/// <paramref name="InDeviceMemory"/>: what is wrong are numbers in device memory, which only the CPU backend can look at.
+/// </summary>
+internal sealed record ArgumentCase(
+    string Function, string What, string Argument, Func<NativeApi, long> Call, bool IsSize = false, bool InDeviceMemory = false);
 
 /// <summary>Valid argument structs of every function, and ways to spoil them.</summary>
 internal static unsafe class ArgumentCases
@@ -32,10 +36,34 @@ internal static unsafe class ArgumentCases
             ("nlm_write_kv", api => { WriteKvArgs a = valid.WriteKv; a.RowsMax = 0; return api.WriteKv(stream, &a); }),
             ("nlm_paged_attention", api => { PagedAttentionArgs a = valid.Attention; a.RowsMax = 0; a.SequencesMax = 0; return api.PagedAttention(stream, &a); }),
             ("nlm_sample", api => { SampleArgs a = valid.Sample; a.RowsMax = 0; return api.Sample(stream, &a); }),
+            ("nlm_feed_tokens", api => { FeedTokensArgs a = valid.Feed; a.RowsMax = 0; return api.FeedTokens(stream, &a); }),
+            ("nlm_beam_topk", api => { BeamTopkArgs a = valid.Beam; a.GroupsMax = 0; return api.BeamTopk(stream, &a); }),
             ("nlm_copy_blocks", api => { KvCache c = *valid.Cache; return api.CopyBlocks(stream, &c, null, 0); }),
-            ("nlm_swap_blocks", api => { KvCache c = *valid.Cache; return api.SwapBlocks(stream, &c, valid.Memory, 1, null, 0, 0); }),
+            ("nlm_swap_blocks", api => { KvCache c = *valid.Cache; return api.SwapBlocks(stream, &c, valid.Host, 1, null, 0, 0); }),
             ("nlm_copy", api => api.Copy(stream, valid.Memory, valid.Memory, 0, 0)),
             ("nlm_fill", api => api.Fill(stream, valid.Memory, 0, 0)),
+        ];
+    }
+
+    /// <summary>The calls that the cases spoil, unspoilt.</summary>
+    public static List<(string Function, Func<NativeApi, StatusCode> Call)> GoodCalls(Rig rig)
+    {
+        Valid valid = new(rig);
+        StreamHandle* stream = rig.Stream.Handle;
+        return
+        [
+            ("nlm_pack_weight", api => { PackWeightArgs a = valid.Pack; return api.PackWeight(stream, &a); }),
+            ("nlm_gemm", api => { GemmArgs a = valid.Gemm; return api.Gemm(stream, &a); }),
+            ("nlm_embed", api => { EmbedArgs a = valid.Embed; return api.Embed(stream, &a); }),
+            ("nlm_norm", api => { NormArgs a = valid.Norm; return api.Norm(stream, &a); }),
+            ("nlm_activate", api => { ActivateArgs a = valid.Activate; return api.Activate(stream, &a); }),
+            ("nlm_gather_rows", api => { GatherRowsArgs a = valid.Gather; return api.GatherRows(stream, &a); }),
+            ("nlm_write_kv", api => { WriteKvArgs a = valid.WriteKv; return api.WriteKv(stream, &a); }),
+            ("nlm_paged_attention", api => { PagedAttentionArgs a = valid.Attention; return api.PagedAttention(stream, &a); }),
+            ("nlm_sample", api => { SampleArgs a = valid.Sample; return api.Sample(stream, &a); }),
+            ("nlm_feed_tokens", api => { FeedTokensArgs a = valid.Feed; return api.FeedTokens(stream, &a); }),
+            ("nlm_beam_topk", api => { BeamTopkArgs a = valid.Beam; return api.BeamTopk(stream, &a); }),
+            ("nlm_count_tokens", api => { CountTokensArgs a = valid.Count; return api.CountTokens(stream, &a); }),
         ];
     }
 
@@ -76,6 +104,16 @@ internal static unsafe class ArgumentCases
         Add("nlm_event_record", "null event", "event", api => api.EventRecord(null, stream));
         Add("nlm_event_synchronize", "null", "event", api => api.EventSynchronize(null));
         Add("nlm_event_query", "null event", "event", api => { int done; return api.EventQuery(null, &done); });
+        EventHandle* none = null;
+        Add("nlm_stream_wait_event", "null stream", "stream", api => api.StreamWaitEvent(null, none));
+        Add("nlm_stream_wait_event", "null event", "event", api => api.StreamWaitEvent(stream, null));
+        Add("nlm_graph_begin", "null", "stream", api => api.GraphBegin(null));
+        Add("nlm_graph_end", "null stream", "stream", api => { GraphHandle* g; return api.GraphEnd(null, &g); });
+        Add("nlm_graph_end", "null graph", "graph", api => api.GraphEnd(stream, null));
+        Add("nlm_graph_end", "nothing begun", "begin", api => { GraphHandle* g; return api.GraphEnd(stream, &g); });
+        Add("nlm_graph_launch", "null stream", "stream", api => api.GraphLaunch(null, null));
+        Add("nlm_graph_launch", "null graph", "graph", api => api.GraphLaunch(stream, null));
+        Add("nlm_graph_destroy", "null", "graph", api => api.GraphDestroy(null));
         Add("nlm_copy", "null stream", "stream", api => api.Copy(null, memory, memory, 8, 0));
         Add("nlm_copy", "null destination", "destination", api => api.Copy(stream, null, memory, 8, 0));
         Add("nlm_copy", "null source", "source", api => api.Copy(stream, memory, null, 8, 0));
@@ -92,6 +130,7 @@ internal static unsafe class ArgumentCases
     private static void Structs(List<ArgumentCase> cases, Rig rig, Valid valid)
     {
         StreamHandle* stream = rig.Stream.Handle;
+        // An argument written with a star: what is wrong are the numbers it points to.
         void Add<T>(string function, Launch<T> launch, T good, params (string What, string Argument, Func<T, T> Spoil)[] spoiled)
             where T : unmanaged
         {
@@ -99,7 +138,8 @@ internal static unsafe class ArgumentCases
             cases.Add(new(function, "null args", "args", api => (long)launch(api, stream, null)));
             cases.Add(new(function, "an older size", "size", api => { T a = good; *(uint*)&a = 4; return (long)launch(api, stream, &a); }));
             foreach ((string what, string argument, Func<T, T> spoil) in spoiled)
-                cases.Add(new(function, what, argument, api => { T a = spoil(good); return (long)launch(api, stream, &a); }));
+                cases.Add(new(function, what, argument.TrimEnd('*'), api => { T a = spoil(good); return (long)launch(api, stream, &a); },
+                    InDeviceMemory: argument.EndsWith('*')));
         }
 
         Add("nlm_pack_weight", (api, s, a) => api.PackWeight(s, a), valid.Pack,
@@ -137,12 +177,12 @@ internal static unsafe class ArgumentCases
             ("null out", "out", a => a with { Out = null }), ("null x", "x", a => a with { X = null }),
             ("null indices", "indices", a => a with { Indices = null }), ("negative rows", "rows_max", a => a with { RowsMax = -1 }),
             ("no columns", "columns", a => a with { Columns = 0 }), ("negative x_rows", "x_rows", a => a with { XRows = -1 }),
-            ("index past the end", "indices", a => a with { XRows = 1 }), ("unknown type", "type", a => a with { Type = (DType)11 }));
+            ("index past the end", "indices*", a => a with { Indices = valid.HugeIntegers }), ("unknown type", "type", a => a with { Type = (DType)11 }));
         Add("nlm_write_kv", (api, s, a) => api.WriteKv(s, a), valid.WriteKv,
             ("null q_out", "q_out", a => a with { QOut = null }), ("null cache", "cache", a => a with { Cache = null }),
             ("null qkv", "qkv", a => a with { Qkv = null }), ("null slots", "slots", a => a with { Slots = null }),
             ("no heads", "q_head_count", a => a with { QHeadCount = 0 }), ("layer past the end", "layer", a => a with { Layer = 2 }),
-            ("slot past the end", "slots", a => a with { Slots = valid.HugeIntegers }), ("unknown style", "rope_style", a => a with { RopeStyle = (RopeStyle)4 }),
+            ("slot past the end", "slots*", a => a with { Slots = valid.HugeIntegers }), ("unknown style", "rope_style", a => a with { RopeStyle = (RopeStyle)4 }),
             ("rotation without a table", "rope_table", a => a with { RopeStyle = RopeStyle.HalfSplit, RotaryDim = 8, PositionsMax = 1 }),
             ("rotation wider than a head", "rotary_dim", a => a with { RopeStyle = RopeStyle.HalfSplit, RotaryDim = 10, PositionsMax = 1, RopeTable = (float*)a.Qkv }),
             ("negative rows", "rows_max", a => a with { RowsMax = -1 }), ("unknown type", "type", a => a with { Type = DType.I32 }));
@@ -151,14 +191,26 @@ internal static unsafe class ArgumentCases
             ("null query_starts", "query_starts", a => a with { QueryStarts = null }), ("null lengths", "lengths", a => a with { Lengths = null }),
             ("null block_tables", "block_tables", a => a with { BlockTables = null }), ("layer past the end", "layer", a => a with { Layer = -1 }),
             ("heads that do not divide", "q_head_count", a => a with { QHeadCount = 0 }), ("split of 63", "split_keys", a => a with { SplitKeys = 63 }),
-            ("negative window", "window", a => a with { Window = -1 }), ("lengths past the limit", "lengths", a => a with { LengthMax = 1 }),
-            ("blocks outside the pool", "block_tables", a => a with { BlockTables = valid.HugeIntegers }),
+            ("negative window", "window", a => a with { Window = -1 }), ("lengths past the limit", "lengths*", a => a with { LengthMax = 1 }),
+            ("blocks outside the pool", "block_tables*", a => a with { BlockTables = valid.HugeIntegers }),
             ("negative rows", "rows_max", a => a with { RowsMax = -1 }), ("unknown type", "type", a => a with { Type = DType.I32 }));
         Add("nlm_sample", (api, s, a) => api.Sample(s, a), valid.Sample,
             ("null results", "results", a => a with { Results = null }), ("null logits", "logits", a => a with { Logits = null }),
             ("null parameters", "parameters", a => a with { Parameters = null }), ("negative rows", "rows_max", a => a with { RowsMax = -1 }),
             ("no vocabulary", "vocabulary", a => a with { Vocabulary = 0 }), ("narrow logits_stride", "logits_stride", a => a with { LogitsStride = 1 }),
             ("negative alternatives", "top_logprobs_max", a => a with { TopLogprobsMax = -1 }));
+        Add("nlm_feed_tokens", (api, s, a) => api.FeedTokens(s, a), valid.Feed,
+            ("null ids", "ids", a => a with { Ids = null }), ("null sources", "sources", a => a with { Sources = null }),
+            ("null results", "results", a => a with { Results = null }), ("negative rows", "rows_max", a => a with { RowsMax = -1 }),
+            ("negative result rows", "result_rows", a => a with { ResultRows = -1 }), ("no vocabulary", "vocabulary", a => a with { Vocabulary = 0 }));
+        Add("nlm_beam_topk", (api, s, a) => api.BeamTopk(s, a), valid.Beam,
+            ("null candidates", "candidates", a => a with { Candidates = null }), ("null flags", "flags", a => a with { Flags = null }),
+            ("null logits", "logits", a => a with { Logits = null }), ("null row_starts", "row_starts", a => a with { RowStarts = null }),
+            ("null cumulative", "cumulative", a => a with { Cumulative = null }), ("null workspace", "workspace", a => a with { Workspace = null }),
+            ("small workspace", "workspace_bytes", a => a with { WorkspaceBytes = 0 }), ("narrow logits_stride", "logits_stride", a => a with { LogitsStride = 1 }),
+            ("negative groups", "groups_max", a => a with { GroupsMax = -1 }), ("negative rows", "rows_max", a => a with { RowsMax = -1 }),
+            ("no vocabulary", "vocabulary", a => a with { Vocabulary = 0 }), ("no candidate", "count", a => a with { Count = 0 }),
+            ("129 candidates", "count", a => a with { Count = 129 }));
         Add("nlm_count_tokens", (api, s, a) => api.CountTokens(s, a), valid.Count,
             ("null token_counts", "token_counts", a => a with { TokenCounts = null }), ("null prompt_mask", "prompt_mask", a => a with { PromptMask = null }),
             ("null prompt", "prompt", a => a with { Prompt = null }), ("null output", "output", a => a with { Output = null, OutputCount = 1 }),
@@ -171,6 +223,8 @@ internal static unsafe class ArgumentCases
         Size("nlm_paged_attention_workspace_bytes", "negative rows", "rows_max", api => { PagedAttentionArgs a = valid.Attention; a.RowsMax = -1; return api.PagedAttentionWorkspaceBytes(&a); });
         Size("nlm_sample_workspace_bytes", "null args", "args", api => api.SampleWorkspaceBytes(null));
         Size("nlm_sample_workspace_bytes", "negative rows", "rows_max", api => { SampleArgs a = valid.Sample; a.RowsMax = -1; return api.SampleWorkspaceBytes(&a); });
+        Size("nlm_beam_topk_workspace_bytes", "null args", "args", api => api.BeamTopkWorkspaceBytes(null));
+        Size("nlm_beam_topk_workspace_bytes", "negative rows", "rows_max", api => { BeamTopkArgs a = valid.Beam; a.RowsMax = -1; return api.BeamTopkWorkspaceBytes(&a); });
         Size("nlm_packed_weight_bytes", "unknown type", "type", api => api.PackedWeightBytes(9, 8, 8));
         Size("nlm_packed_weight_bytes", "negative n", "n", api => api.PackedWeightBytes(0, -1, 8));
         Size("nlm_packed_weight_bytes", "no columns", "k", api => api.PackedWeightBytes(0, 8, 0));
@@ -181,7 +235,8 @@ internal static unsafe class ArgumentCases
     private static void Blocks(List<ArgumentCase> cases, Rig rig, Valid valid)
     {
         StreamHandle* stream = rig.Stream.Handle;
-        int* pairs = rig.Integers(0, 1), outside = rig.Integers(0, 400);
+        int* pairs = (int*)rig.HostMemory(64), outside = pairs + 2;
+        (pairs[1], outside[1]) = (1, 400);
         void Copy(string what, string argument, Func<KvCache, KvCache> spoil, int* list, int count) =>
             cases.Add(new("nlm_copy_blocks", what, argument, api => { KvCache c = spoil(*valid.Cache); return (long)api.CopyBlocks(stream, &c, list, count); }));
         void Swap(string what, string argument, void* host, int hostBlocks, int* list, int count, int direction) =>
@@ -196,12 +251,12 @@ internal static unsafe class ArgumentCases
         Copy("negative count", "pair_count", c => c, pairs, -1);
         Copy("a block outside the pool", "pairs", c => c, outside, 1);
         Copy("null data", "data", c => c with { Data = null }, pairs, 1);
-        cases.Add(new("nlm_swap_blocks", "null stream", "stream", api => { KvCache c = *valid.Cache; return (long)api.SwapBlocks(null, &c, valid.Memory, 2, pairs, 1, 0); }));
+        cases.Add(new("nlm_swap_blocks", "null stream", "stream", api => { KvCache c = *valid.Cache; return (long)api.SwapBlocks(null, &c, valid.Host, 2, pairs, 1, 0); }));
         Swap("null pool", "host_pool", null, 2, pairs, 1, 0);
-        Swap("null pairs", "pairs", valid.Memory, 2, null, 1, 0);
-        Swap("a block outside the host pool", "pairs", valid.Memory, 1, pairs, 1, 0);
-        Swap("negative count", "pair_count", valid.Memory, 2, pairs, -1, 0);
-        Swap("unknown direction", "direction", valid.Memory, 2, pairs, 1, 5);
+        Swap("null pairs", "pairs", valid.Host, 2, null, 1, 0);
+        Swap("a block outside the host pool", "pairs", valid.Host, 1, pairs, 1, 0);
+        Swap("negative count", "pair_count", valid.Host, 2, pairs, -1, 0);
+        Swap("unknown direction", "direction", valid.Host, 2, pairs, 1, 5);
         cases.Add(new("nlm_kv_block_bytes", "null", "cache", api => api.KvBlockBytes(null), IsSize: true));
         Bytes("another size", "size", c => c with { Size = 4 });
         Bytes("blocks of 12", "block_size", c => c with { BlockSize = 12 });
@@ -220,20 +275,28 @@ internal static unsafe class ArgumentCases
         public Valid(Rig rig)
         {
             _memory = rig.Memory(1 << 16);
+            Host = rig.HostMemory(1 << 16);
+            Starts = rig.Integers(0, 1);
+            FullLengths = rig.Integers(8, 8);
+            Workspace = rig.Memory(1 << 20);
+            Parameters = rig.Upload<SampleRow>([SamplerRow.Neutral]);
+            Indices = rig.Integers(0, 1, 2, 3);
             _zeros = rig.Integers(new int[64]);
             HugeIntegers = rig.Integers([.. Enumerable.Repeat(1 << 20, 64)]);
-            KvCache* cache = (KvCache*)rig.Memory(sizeof(KvCache));
+            KvCache* cache = (KvCache*)rig.HostMemory(sizeof(KvCache));
             *cache = new() { Size = (uint)sizeof(KvCache), Data = _memory, BlockCount = 4, BlockSize = 8, LayerCount = 2, KvHeadCount = 1, HeadDim = 8 };
             Cache = cache;
         }
 
         public void* Memory => _memory;
 
+        public void* Host { get; }
+
         public int* HugeIntegers { get; }
 
         public KvCache* Cache { get; }
 
-        public PackWeightArgs Pack => new() { Size = (uint)sizeof(PackWeightArgs), Packed = _memory, Source = _memory, N = 32, K = 8, SourceRows = 8 };
+        public PackWeightArgs Pack => new() { Size = (uint)sizeof(PackWeightArgs), Packed = _memory, Source = Host, N = 32, K = 8, SourceRows = 8 };
 
         public GemmArgs Gemm => new()
         {
@@ -241,8 +304,8 @@ internal static unsafe class ArgumentCases
             Out = _memory,
             X = _memory,
             Weight = _memory,
-            Workspace = _memory,
-            WorkspaceBytes = 1 << 16,
+            Workspace = Workspace,
+            WorkspaceBytes = 1 << 20,
             XStride = 8,
             OutStride = 16,
             RowsMax = 1,
@@ -261,9 +324,9 @@ internal static unsafe class ArgumentCases
             Size = (uint)sizeof(GatherRowsArgs),
             Out = _memory,
             X = _memory,
-            Indices = HugeIntegers,
+            Indices = Indices,
             RowsMax = 1,
-            XRows = int.MaxValue,
+            XRows = 4,
             Columns = 8,
         };
 
@@ -288,8 +351,8 @@ internal static unsafe class ArgumentCases
             QueryStarts = Starts,
             Lengths = FullLengths,
             BlockTables = _zeros,
-            Workspace = _memory,
-            WorkspaceBytes = 1 << 16,
+            Workspace = Workspace,
+            WorkspaceBytes = 1 << 20,
             RowsMax = 1,
             SequencesMax = 1,
             QHeadCount = 1,
@@ -303,10 +366,10 @@ internal static unsafe class ArgumentCases
         {
             Size = (uint)sizeof(SampleArgs),
             Results = (SampleResult*)_memory,
-            Logits = (float*)_memory,
-            Parameters = (SampleRow*)_memory,
-            Workspace = _memory,
-            WorkspaceBytes = 1 << 16,
+            Logits = (float*)_memory + 2048,
+            Parameters = Parameters,
+            Workspace = Workspace,
+            WorkspaceBytes = 1 << 20,
             RowsMax = 1,
             LogitsStride = 8,
             Vocabulary = 8,
@@ -317,21 +380,48 @@ internal static unsafe class ArgumentCases
             Size = (uint)sizeof(CountTokensArgs),
             TokenCounts = (ushort*)_memory,
             PromptMask = (uint*)_memory,
-            Prompt = _zeros,
+            Prompt = (int*)Host,
             PromptCount = 1,
             CountRows = 1,
             Vocabulary = 8,
         };
 
-        private int* Starts => Pair(0, 1);
-
-        private int* FullLengths => Pair(8, 8);
-
-        private int* Pair(int first, int second)
+        public FeedTokensArgs Feed => new()
         {
-            int* pair = (int*)_memory + (first == 0 ? 4096 : 4112);
-            (pair[0], pair[1]) = (first, second);
-            return pair;
-        }
+            Size = (uint)sizeof(FeedTokensArgs),
+            RowsMax = 1,
+            Ids = (int*)_memory,
+            Sources = _zeros,
+            Results = (SampleResult*)_memory + 8,
+            ResultRows = 1,
+            Vocabulary = 8,
+        };
+
+        public BeamTopkArgs Beam => new()
+        {
+            Size = (uint)sizeof(BeamTopkArgs),
+            GroupsMax = 1,
+            Candidates = (BeamCandidate*)_memory,
+            Flags = (int*)_memory + 1024,
+            Logits = (float*)_memory + 2048,
+            RowStarts = Starts,
+            Cumulative = (float*)_memory + 4096,
+            Workspace = Workspace,
+            WorkspaceBytes = 1 << 20,
+            LogitsStride = 8,
+            RowsMax = 1,
+            Vocabulary = 8,
+            Count = 2,
+        };
+
+        private int* Starts { get; }
+
+        private int* FullLengths { get; }
+
+        private int* Indices { get; }
+
+        private void* Workspace { get; }
+
+        private SampleRow* Parameters { get; }
     }
 }

@@ -15,7 +15,8 @@ public sealed unsafe class BlockTests
         PagedBatch batch = NewPool(rig, type);
         byte[] before = batch.ReadPool();
         int[] pairs = [1, 4, 2, 3, 1, 6];
-        rig.Ops.CopyBlocks(batch.Cache, rig.Integers(pairs), 3);
+        fixed (int* p = pairs)
+            rig.Ops.CopyBlocks(batch.Cache, p, 3);
         for (int i = 0; i < pairs.Length; i += 2)
             Block(batch, before, pairs[i]).CopyTo(Block(batch, before, pairs[i + 1]));
         Assert.True(before.AsSpan().SequenceEqual(batch.ReadPool()));
