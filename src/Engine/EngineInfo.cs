@@ -36,6 +36,9 @@ public sealed record EngineInfo
     /// <summary>Ids that end an output unless the request ignores them.</summary>
     public required IReadOnlyList<int> EosTokenIds { get; init; }
 
+    /// <summary>A step is planned and launched before the tokens of the one before are known.</summary>
+    public bool IsAsync { get; init; }
+
     /// <summary>Lines that say how the memory is used.</summary>
     public IReadOnlyList<string> StartupReport { get; init; } = [];
 }

@@ -8,7 +8,8 @@ namespace NativeLM.Engine;
 
 /// <summary>
 /// The engine thread: take what came in, plan, run, commit, publish, again. It sleeps when nothing runs or waits. Nothing else touches
-/// the scheduler, the sequences or the executor.
+/// the scheduler, the sequences or the executor. An asynchronous loop launches the next step before it collects the one before, so that
+/// the device never waits for the host; what a sequence that has ended computes in the step ahead is dropped.
 /// </summary>
 internal sealed class EngineLoop
 {
@@ -22,18 +23,20 @@ internal sealed class EngineLoop
     private readonly StepRecorder _recorder;
     private readonly EngineHealth _health;
     private readonly ILogger _logger;
-    private readonly StepPlan _plan;
-    private readonly StepResult _result;
+    private readonly bool _isAsync;
+    private readonly Step[] _steps; // one is planned while the other may be in flight
     private readonly List<Sequence> _arrivals = [];
     private readonly List<Sequence> _cancelled = [];
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
     private volatile bool _cancelAll;
     private volatile bool _exit;
+    private Step? _inFlight; // launched and not collected; always null between turns of a synchronous loop
     private bool _ranSinceRest;
 
     public EngineLoop(
-        IStepExecutor executor, SchedulerLimits limits, AdmissionQueue queue, StepRecorder recorder, EngineHealth health, ILogger logger)
+        IStepExecutor executor, SchedulerLimits limits, bool isAsync, AdmissionQueue queue, StepRecorder recorder, EngineHealth health,
+        ILogger logger)
     {
         _executor = executor;
         _scheduler = new Scheduler(limits);
@@ -41,8 +44,8 @@ internal sealed class EngineLoop
         _recorder = recorder;
         _health = health;
         _logger = logger;
-        _plan = new StepPlan(limits.SequencesMax, copiesMax: 0);
-        _result = new StepResult(limits.SequencesMax);
+        _isAsync = isAsync;
+        _steps = [new Step(limits.SequencesMax), new Step(limits.SequencesMax)];
         _thread = new Thread(Run) { Name = "NativeLM engine", IsBackground = true };
     }
 
@@ -90,28 +93,33 @@ internal sealed class EngineLoop
         _health.Beat();
         bool closed = Drain();
         _recorder.Begin();
-        _scheduler.Plan(_plan);
-        if (_plan.IsEmpty)
+        Step next = _steps[0] == _inFlight ? _steps[1] : _steps[0];
+        _scheduler.Plan(next.Plan);
+        if (next.Plan.IsEmpty && _inFlight is null)
         {
             Rest(closed);
             return;
         }
         _ranSinceRest = true;
-        NoteStarts();
-        if (Compute())
+        NoteStarts(next.Plan);
+        Step? done = !next.Plan.IsEmpty && Launch(next.Plan) ? next : null;
+        if (_isAsync)
+            (done, _inFlight) = (_inFlight, done);
+        if (done is not null && Collect(done))
         {
-            _scheduler.Commit(_plan, _result);
-            Publish();
+            _scheduler.Commit(done.Plan, done.Result);
+            Publish(done);
+            _recorder.Count(done, _scheduler, _queue);
         }
         _scheduler.Pool.CheckBalance();
-        _recorder.End(_plan, _scheduler, _queue);
+        _recorder.Levels(_scheduler, _queue);
     }
 
     /// <summary>Requests in their first step are no longer queued.</summary>
-    private void NoteStarts()
+    private void NoteStarts(StepPlan plan)
     {
         _recorder.Planned();
-        foreach (ref readonly ScheduledSequence row in _plan.Sequences)
+        foreach (ref readonly ScheduledSequence row in plan.Sequences)
         {
             if (!row.IsNewInSlot || row.Sequence.Generation!.Times.HasStarted)
                 continue;
@@ -151,35 +159,56 @@ internal sealed class EngineLoop
             _queue.Wait();
     }
 
-    /// <summary>Runs the plan. A failure ends the requests of this step; a lost device ends the engine.</summary>
-    private bool Compute()
+    /// <summary>Starts a step. A failure ends the requests of this step; a lost device ends the engine.</summary>
+    private bool Launch(StepPlan plan)
     {
-        int rows = _plan.Sequences.Length;
-        _result.Tokens[..rows].Fill(new SampledToken { Token = -1 });
         try
         {
-            _executor.Run(_plan, _result);
+            _executor.Launch(plan);
+            return true;
+        }
+        catch (Exception error) when (!StepFailures.IsFatal(error))
+        {
+            EndFailedStep(plan, error);
+            return false;
+        }
+    }
+
+    /// <summary>Waits for a step and reads what it drew. Failures as in <see cref="Launch"/>.</summary>
+    private bool Collect(Step step)
+    {
+        step.Result.Tokens[..step.Plan.Sequences.Length].Fill(new SampledToken { Token = -1 });
+        try
+        {
+            _executor.Collect(step.Plan, step.Result);
             _recorder.Computed();
             return true;
         }
         catch (Exception error) when (!StepFailures.IsFatal(error))
         {
-            EngineLog.StepFailed(_logger, error, rows);
-            foreach (ref readonly ScheduledSequence row in _plan.Sequences)
-                End(row.Sequence, FinishReason.Error, StepFailure);
+            EndFailedStep(step.Plan, error);
             return false;
         }
     }
 
-    /// <summary>Writes what the step drew to the readers.</summary>
-    private void Publish()
+    private void EndFailedStep(StepPlan plan, Exception error)
     {
-        for (int i = 0; i < _plan.Sequences.Length; i++)
+        EngineLog.StepFailed(_logger, error, plan.Sequences.Length);
+        foreach (ref readonly ScheduledSequence row in plan.Sequences)
+            End(row.Sequence, FinishReason.Error, StepFailure);
+    }
+
+    /// <summary>Writes what the step drew to the readers.</summary>
+    private void Publish(Step step)
+    {
+        for (int i = 0; i < step.Plan.Sequences.Length; i++)
         {
-            ref readonly ScheduledSequence row = ref _plan.Sequences[i];
-            ref readonly SampledToken sampled = ref _result.Tokens[i];
+            ref readonly ScheduledSequence row = ref step.Plan.Sequences[i];
+            ref readonly SampledToken sampled = ref step.Result.Tokens[i];
             Sequence sequence = row.Sequence;
-            if (sequence.FinishReason == FinishReason.Error)
+            if (sequence.Generation!.HasEnded)
+                _recorder.DroppedRow(); // it ended while this row was in flight
+            else if (sequence.FinishReason == FinishReason.Error)
                 EndFailedRow(sequence);
             else if (row.Samples)
                 PublishToken(sequence, sampled);
@@ -256,8 +285,9 @@ internal sealed class EngineLoop
         _queue.Drain(_arrivals, _cancelled);
         TokenEvent last = _health.Failure is null ? LastEvent(FinishReason.Cancelled, null) : LastEvent(FinishReason.Error, "the engine failed");
         List<Sequence> left = [.. _scheduler.Running, .. _scheduler.Waiting, .. _arrivals];
-        foreach (ref readonly ScheduledSequence row in _plan.Sequences)
-            left.Add(row.Sequence);
+        foreach (Step step in _steps)
+            foreach (ref readonly ScheduledSequence row in step.Plan.Sequences)
+                left.Add(row.Sequence);
         foreach (Sequence sequence in left)
             if (!sequence.Generation!.HasEnded)
                 Report(sequence.Generation, last);

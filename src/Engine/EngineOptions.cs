@@ -26,6 +26,17 @@ public enum ModelDType
     Float16,
 }
 
+/// <summary>Whether to use something that does not pay everywhere.</summary>
+public enum Toggle
+{
+    /// <summary>Where it pays.</summary>
+    Auto,
+    /// <summary>Always.</summary>
+    On,
+    /// <summary>Never.</summary>
+    Off,
+}
+
 /// <summary>Everything that is fixed when an engine starts. Ranges are checked by <see cref="Validate"/>.</summary>
 public sealed record EngineOptions
 {
@@ -67,6 +78,12 @@ public sealed record EngineOptions
 
     /// <summary>Forces a CPU instruction family (scalar, avx2, avx512, avx512_bf16, amx); null: the best one.</summary>
     public string? InstructionSet { get; init; }
+
+    /// <summary>Records decode steps once per batch size and replays them with one call. Auto: on a GPU.</summary>
+    public Toggle Graphs { get; init; }
+
+    /// <summary>Plans and launches a step before the tokens of the one before have reached the host. Auto: on a GPU.</summary>
+    public Toggle AsyncScheduling { get; init; }
 
     /// <summary>Folder that holds the native libraries; null: beside the program.</summary>
     public string? NativeLibraryFolder { get; init; }

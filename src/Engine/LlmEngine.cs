@@ -76,7 +76,7 @@ public sealed class LlmEngine : IAsyncDisposable
             SequencesMax = info.MaxSequences,
             TokensMax = info.MaxBatchedTokens,
         };
-        _loop = new EngineLoop(executor, limits, _queue, new StepRecorder(Metrics, Health, _time), Health, _logger);
+        _loop = new EngineLoop(executor, limits, info.IsAsync, _queue, new StepRecorder(Metrics, Health, _time), Health, _logger);
         _loop.Start();
         EngineLog.Started(_logger, info.ModelName, info.Device, info.BlockCount - 1, info.BlockSize, info.MaxSequences, info.MaxBatchedTokens);
     }
@@ -156,6 +156,7 @@ public sealed class LlmEngine : IAsyncDisposable
         MaxSequences = runner.MaxSequences,
         MaxBatchedTokens = runner.MaxBatchedTokens,
         EosTokenIds = runner.EosTokenIds,
+        IsAsync = runner.IsAsync,
         StartupReport = runner.StartupReport,
     };
 

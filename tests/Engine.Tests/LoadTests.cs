@@ -89,11 +89,13 @@ public sealed class LoadTests : IDisposable
     {
         public List<long> Allocated { get; } = new(4096);
 
-        public void Run(StepPlan plan, StepResult result)
+        public void Launch(StepPlan plan)
         {
             Allocated.Add(GC.GetAllocatedBytesForCurrentThread());
-            runner.Run(plan, result);
+            runner.Launch(plan);
         }
+
+        public void Collect(StepPlan plan, StepResult result) => runner.Collect(plan, result);
 
         public EngineInfo Describe() => new()
         {

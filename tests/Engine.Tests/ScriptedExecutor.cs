@@ -25,10 +25,19 @@ internal sealed class ScriptedExecutor : IStepExecutor
 
     public delegate void ChangeRow(in ScheduledSequence row, ref SampledToken sampled);
 
-    public void Run(StepPlan plan, StepResult result)
+    /// <summary>Called when a step is collected, before it draws; may throw or wait.</summary>
+    public Action<StepPlan>? BeforeCollect { get; set; }
+
+    public void Launch(StepPlan plan)
     {
         BeforeStep?.Invoke(plan);
         StepCount++;
+    }
+
+    // The step before was committed, so every token that a row computes is known by now.
+    public void Collect(StepPlan plan, StepResult result)
+    {
+        BeforeCollect?.Invoke(plan);
         for (int i = 0; i < plan.Sequences.Length; i++)
         {
             ref readonly ScheduledSequence row = ref plan.Sequences[i];
@@ -36,6 +45,12 @@ internal sealed class ScriptedExecutor : IStepExecutor
             sampled = new SampledToken { Token = row.Samples ? Next(row.Sequence) : -1, Logprob = -0.5f, Rank = 1 };
             AfterRow?.Invoke(row, ref sampled);
         }
+    }
+
+    public void Run(StepPlan plan, StepResult result)
+    {
+        Launch(plan);
+        Collect(plan, result);
     }
 
     public void Dispose() => IsDisposed = true;

@@ -1,6 +1,7 @@
 using NativeLM.Benchmarks;
 using NativeLM.Engine;
 using NativeLM.Engine.Execution;
+using NativeLM.Engine.Scheduling;
 
 namespace NativeLM.Tests;
 
@@ -21,6 +22,13 @@ internal static class Runners
 
     public static ModelRunner Load(string folder, Func<EngineOptions, EngineOptions>? change = null) =>
         ModelRunner.Load(change is null ? Options(folder) : change(Options(folder)));
+
+    /// <summary>One step from launch to result.</summary>
+    public static void Run(this ModelRunner runner, StepPlan plan, StepResult result)
+    {
+        runner.Launch(plan);
+        runner.Collect(plan, result);
+    }
 
     /// <summary>A small random Llama, written to the folder.</summary>
     public static string WriteRandom(TemporaryFolder folder, RandomModelShape? shape = null, ulong seed = 3)

@@ -26,7 +26,11 @@ internal sealed class ScriptedExecutor(ByteTokenizer bytes) : IStepExecutor
     /// <summary>Time a step takes.</summary>
     public TimeSpan StepTime { get; set; }
 
-    public void Run(StepPlan plan, StepResult result)
+    public void Launch(StepPlan plan)
+    {
+    }
+
+    public void Collect(StepPlan plan, StepResult result)
     {
         if (StepTime > TimeSpan.Zero)
             Thread.Sleep(StepTime);

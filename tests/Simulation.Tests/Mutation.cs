@@ -19,10 +19,15 @@ internal enum Mutant
     LosesAToken,
     EndsASequenceSilently,
     ForgetsThatOneEnded,
+    FeedsTheTokenOfAnotherRow,
+    ForgetsATokenInFlight,
 }
 
 internal static class Mutation
 {
+    /// <summary>True if only a scheduler that plans ahead can have this fault.</summary>
+    public static bool NeedsAsync(Mutant mutant) => mutant is Mutant.FeedsTheTokenOfAnotherRow or Mutant.ForgetsATokenInFlight;
+
     /// <summary>Damages the running sequences; false if the state does not allow this damage yet.</summary>
     public static bool Apply(Mutant mutant, Scheduler scheduler)
     {
@@ -78,6 +83,16 @@ internal static class Mutation
                 return true;
             case Mutant.ForgetsThatOneEnded:
                 first.State = SequenceState.Finished;
+                return true;
+            case Mutant.FeedsTheTokenOfAnotherRow:
+                if (first.InFlightCount == 0 || second.InFlightCount == 0 || first.AwaitsResult)
+                    return false;
+                first.InFlightRow = second.InFlightRow;
+                return true;
+            case Mutant.ForgetsATokenInFlight:
+                if (first.InFlightCount == 0)
+                    return false;
+                first.InFlightCount = 0;
                 return true;
             default:
                 throw new ArgumentOutOfRangeException(nameof(mutant), mutant, null);

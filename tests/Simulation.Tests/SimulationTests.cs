@@ -13,49 +13,66 @@ public sealed class SimulationTests(ITestOutputHelper output)
     private const int FaultySteps = 2000;
     private const ulong UsualSeeds = 160;
 
-    [Fact]
-    public void Every_promise_holds_in_every_world()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Every_promise_holds_in_every_world(bool isAsync)
     {
         ulong? only = Number("NATIVELM_SIMULATION_SEED");
         ulong first = only ?? 1, count = only is null ? Number("NATIVELM_SIMULATION_SEEDS") ?? UsualSeeds : 1;
-        long steps = 0, preemptions = 0;
+        long steps = 0, preemptions = 0, dropped = 0, late = 0;
         Dictionary<FinishReason, int> ends = [];
         for (ulong seed = first; seed < first + count; seed++)
         {
-            using World world = Run(seed);
+            using World world = Run(seed, isAsync);
             steps += world.StepCount;
             preemptions += world.Preemptions;
+            dropped += world.DroppedRows;
+            late += world.LateTokens;
             foreach ((FinishReason reason, int times) in world.Ends)
                 ends[reason] = ends.GetValueOrDefault(reason) + times;
         }
-        output.WriteLine($"{count} worlds, {steps} steps, {preemptions} preemptions, ends: {string.Join(", ", ends)}");
+        output.WriteLine($"{count} worlds, {steps} steps, {preemptions} preemptions, {dropped} rows dropped, {late} tokens after preemption, ends: {string.Join(", ", ends)}");
         if (only is not null)
             return;
         Assert.True(steps > (long)count * FaultySteps / 4, $"only {steps} steps ran: the worlds are too idle to prove anything");
         Assert.True(preemptions > (long)count, $"only {preemptions} preemptions");
+        Assert.True(isAsync ? dropped > (long)count && late > (long)count : dropped + late == 0, $"{dropped} rows dropped, {late} late tokens");
         foreach (FinishReason reason in Enum.GetValues<FinishReason>().Where(r => r != FinishReason.None))
             Assert.True(ends.GetValueOrDefault(reason) > 100, $"only {ends.GetValueOrDefault(reason)} ends with {reason}");
     }
 
-    [Fact]
-    public void A_seed_replays_exactly()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_seed_replays_exactly(bool isAsync)
     {
-        using World once = Run(7), again = Run(7);
+        using World once = Run(7, isAsync), again = Run(7, isAsync);
         Assert.Equal((once.StepCount, once.Preemptions), (again.StepCount, again.Preemptions));
         Assert.Equal(once.Ends, again.Ends);
     }
 
-    public static TheoryData<string> Mutants => [.. Enum.GetNames<Mutant>().Where(name => name != nameof(Mutant.None))];
+    public static TheoryData<string, bool> Mutants()
+    {
+        TheoryData<string, bool> mutants = [];
+        foreach (Mutant mutant in Enum.GetValues<Mutant>().Where(mutant => mutant != Mutant.None))
+        {
+            if (!Mutation.NeedsAsync(mutant))
+                mutants.Add($"{mutant}", false);
+            mutants.Add($"{mutant}", true);
+        }
+        return mutants;
+    }
 
     [Theory]
     [MemberData(nameof(Mutants))]
-    public void A_planted_fault_is_found(string name)
+    public void A_planted_fault_is_found(string name, bool isAsync)
     {
         Mutant mutant = Enum.Parse<Mutant>(name);
         int planted = 0, found = 0;
         for (ulong seed = 1; seed <= 12; seed++)
         {
-            using World world = new(seed, mutant);
+            using World world = new(seed, isAsync, mutant);
             Exception? error = Record.Exception(() => world.Run(FaultySteps / 4));
             planted += world.IsMutated ? 1 : 0;
             found += world.IsMutated && error is not null ? 1 : 0;
@@ -65,16 +82,16 @@ public sealed class SimulationTests(ITestOutputHelper output)
         Assert.Equal(planted, found);
     }
 
-    private static World Run(ulong seed)
+    private static World Run(ulong seed, bool isAsync)
     {
-        World world = new(seed);
+        World world = new(seed, isAsync);
         try
         {
             world.Run(FaultySteps);
         }
         catch (Exception error)
         {
-            throw new InvalidOperationException($"seed {seed}, step {world.StepCount}: {error.Message} (replay: NATIVELM_SIMULATION_SEED={seed})", error);
+            throw new InvalidOperationException($"seed {seed}, {(isAsync ? "asynchronous, " : "")}step {world.StepCount}: {error.Message} (replay: NATIVELM_SIMULATION_SEED={seed})", error);
         }
         return world;
     }

@@ -9,7 +9,8 @@ namespace NativeLM.Tests;
 /// <summary>
 /// One seeded life of a scheduler: sizes, arrivals, lengths, cancellations and failures all come from the seed, so a run replays
 /// exactly. After every step the real bookkeeping is compared with a naive model of it. A first phase has faults; in a second one
-/// arrivals and faults stop and everything must end within a computed number of steps.
+/// arrivals and faults stop and everything must end within a computed number of steps. An asynchronous world plans and launches each
+/// step before it takes over the one before; it draws the same tokens.
 /// </summary>
 internal sealed class World : IDisposable
 {
@@ -26,15 +27,17 @@ internal sealed class World : IDisposable
     private readonly double _stepFailureRate;
     private readonly Scheduler _scheduler;
     private readonly SimulatedExecutor _executor;
-    private readonly StepPlan _plan;
-    private readonly StepResult _result;
+    private readonly bool _isAsync;
+    private readonly Step[] _steps;
+    private Step? _inFlight;
     private readonly Dictionary<long, Expected> _live = [];
     private readonly HashSet<Sequence> _spoiled = [];
     private long _arrivals;
     private bool _mutated;
 
-    public World(ulong seed, Mutant mutant = Mutant.None)
+    public World(ulong seed, bool isAsync, Mutant mutant = Mutant.None)
     {
+        _isAsync = isAsync;
         _random = new Random((int)(seed ^ (seed >> 32)));
         _mutant = mutant;
         _blockSize = 8 * _random.Next(1, 5);
@@ -54,13 +57,18 @@ internal sealed class World : IDisposable
             TokensMax = _tokensMax,
         });
         _executor = new SimulatedExecutor(_usable + 1, _blockSize, _sequencesMax) { Spoil = _spoiled.Contains };
-        _plan = new StepPlan(_sequencesMax, 0);
-        _result = new StepResult(_sequencesMax);
+        _steps = [new Step(_sequencesMax), new Step(_sequencesMax)];
     }
 
     public long StepCount { get; private set; }
 
     public long Preemptions => _scheduler.PreemptionCount;
+
+    /// <summary>Rows computed for sequences that had ended.</summary>
+    public long DroppedRows { get; private set; }
+
+    /// <summary>Tokens that arrived for a sequence that had been preempted while they were in flight.</summary>
+    public long LateTokens { get; private set; }
 
     /// <summary>True once the mutant has done its damage.</summary>
     public bool IsMutated => _mutated;
@@ -79,7 +87,7 @@ internal sealed class World : IDisposable
             Step(faults: true);
         }
         long bound = LivenessBound();
-        for (long step = 0; !_scheduler.IsIdle; step++)
+        for (long step = 0; !_scheduler.IsIdle || _inFlight is not null; step++)
         {
             Require(step <= bound, $"not idle after {bound} steps without arrivals");
             Step(faults: false);
@@ -120,39 +128,63 @@ internal sealed class World : IDisposable
             _mutated = Mutation.Apply(_mutant, _scheduler);
         Sequence? oldest = _scheduler.Oldest;
         SequenceState oldestBefore = oldest?.State ?? SequenceState.Waiting;
+        bool oldestAwaits = oldest?.AwaitsResult ?? true;
         long preemptionsBefore = Preemptions;
-        _scheduler.Plan(_plan);
-        CheckPlan(oldest, oldestBefore);
-        foreach (ref readonly ScheduledSequence row in _plan.Sequences)
+        Step next = _steps[0] == _inFlight ? _steps[1] : _steps[0];
+        _scheduler.Plan(next.Plan);
+        CheckPlan(next.Plan, oldest, oldestBefore, oldestAwaits);
+        foreach (ref readonly ScheduledSequence row in next.Plan.Sequences)
             Require(!row.IsNewInSlot || Preemptions == preemptionsBefore, $"sequence {row.Sequence.Arrival} was admitted in a step that preempts");
-        if (_plan.IsEmpty)
+        Step? done = next.Plan.IsEmpty ? null : next;
+        if (done is not null)
+            _executor.Launch(next.Plan);
+        if (_isAsync)
+            (done, _inFlight) = (_inFlight, done);
+        if (done is null)
             return;
         StepCount++;
-        if (faults && _random.NextDouble() < _stepFailureRate)
-        {
-            foreach (ref readonly ScheduledSequence row in _plan.Sequences)
-            {
-                _scheduler.Finish(row.Sequence, FinishReason.Error);
-                Ended(row.Sequence, FinishReason.Error);
-            }
-        }
-        else
-            Compute(faults);
+        TakeOver(done, faults);
         CheckState();
     }
 
-    private void Compute(bool faults)
+    private void TakeOver(Step step, bool faults)
     {
+        ReadOnlySpan<ScheduledSequence> rows = step.Plan.Sequences;
         _spoiled.Clear();
         if (faults)
-            foreach (ref readonly ScheduledSequence row in _plan.Sequences)
+            foreach (ref readonly ScheduledSequence row in rows)
                 if (_random.NextDouble() < _spoilRate)
                     _spoiled.Add(row.Sequence);
-        _executor.Run(_plan, _result);
-        _scheduler.Commit(_plan, _result);
-        foreach (ref readonly ScheduledSequence row in _plan.Sequences)
+        _executor.Collect(step.Plan, step.Result);
+        if (faults && _random.NextDouble() < _stepFailureRate)
+            Fail(rows);
+        else
+            Commit(step, rows);
+    }
+
+    /// <summary>Every sequence of the step that still lives ends with an error.</summary>
+    private void Fail(ReadOnlySpan<ScheduledSequence> rows)
+    {
+        foreach (ref readonly ScheduledSequence row in rows)
         {
-            Expected expected = _live[row.Sequence.Arrival];
+            if (!_live.ContainsKey(row.Sequence.Arrival))
+                continue;
+            _scheduler.Finish(row.Sequence, FinishReason.Error);
+            Ended(row.Sequence, FinishReason.Error);
+        }
+    }
+
+    private void Commit(Step step, ReadOnlySpan<ScheduledSequence> rows)
+    {
+        _scheduler.Commit(step.Plan, step.Result);
+        foreach (ref readonly ScheduledSequence row in rows)
+        {
+            if (!_live.TryGetValue(row.Sequence.Arrival, out Expected? expected))
+            {
+                DroppedRows++;
+                continue;
+            }
+            LateTokens += row.Samples && row.Sequence.State == SequenceState.Preempted ? 1 : 0;
             FinishReason reason = _spoiled.Contains(row.Sequence) ? FinishReason.Error : row.Samples ? expected.Draw() : FinishReason.None;
             Require(row.Sequence.FinishReason == reason, $"sequence {row.Sequence.Arrival} ended with {row.Sequence.FinishReason}, expected {reason}");
             Require(row.Sequence.Tokens.SequenceEqual(expected.Tokens), $"sequence {row.Sequence.Arrival} drew other tokens than alone");
@@ -170,22 +202,20 @@ internal sealed class World : IDisposable
     }
 
     /// <summary>Promises of a plan, checked before it runs.</summary>
-    private void CheckPlan(Sequence? oldest, SequenceState oldestBefore)
+    private void CheckPlan(StepPlan plan, Sequence? oldest, SequenceState oldestBefore, bool oldestAwaits)
     {
-        ReadOnlySpan<ScheduledSequence> rows = _plan.Sequences;
-        Require(rows.Length <= _sequencesMax && _plan.TokenCount <= _tokensMax, $"{rows.Length} sequences and {_plan.TokenCount} tokens are planned");
+        ReadOnlySpan<ScheduledSequence> rows = plan.Sequences;
+        Require(rows.Length <= _sequencesMax && plan.TokenCount <= _tokensMax, $"{rows.Length} sequences and {plan.TokenCount} tokens are planned");
         HashSet<(int, int)> written = [];
         HashSet<int> slots = [];
         int tokens = 0;
-        bool oldestRuns = oldest is null;
+        bool oldestRuns = oldestAwaits;
         foreach (ref readonly ScheduledSequence row in rows)
         {
             Sequence sequence = row.Sequence;
             oldestRuns |= sequence == oldest;
             tokens += row.Count;
-            Require(row.Count >= 1 && row.Start == sequence.ComputedCount && row.Start + row.Count <= sequence.TokenCount,
-                $"sequence {sequence.Arrival} is planned for {row.Count} tokens from {row.Start} of {sequence.TokenCount}");
-            Require(row.Samples == (row.Start + row.Count == sequence.TokenCount), $"sequence {sequence.Arrival} samples in the wrong step");
+            CheckRow(row, sequence);
             Require(slots.Add(sequence.Slot) && sequence.Slot >= 0 && sequence.Slot < _sequencesMax, $"slot {sequence.Slot} is used twice");
             for (int position = row.Start; position < row.Start + row.Count; position++)
             {
@@ -194,9 +224,26 @@ internal sealed class World : IDisposable
                 Require(written.Add((block, position % _blockSize)), $"block {block} is written twice in one place");
             }
         }
-        Require(tokens == _plan.TokenCount, $"the plan counts {_plan.TokenCount} tokens and has {tokens}");
+        Require(tokens == plan.TokenCount, $"the plan counts {plan.TokenCount} tokens and has {tokens}");
         Require(oldestRuns, $"the oldest sequence {oldest?.Arrival} does not run");
         Require(oldest is null || oldestBefore != SequenceState.Running || oldest.State == SequenceState.Running, "the oldest was preempted");
+    }
+
+    /// <summary>A row goes on where the last one ended, knows where its token comes from, and draws no token beyond the limit.</summary>
+    private void CheckRow(in ScheduledSequence row, Sequence sequence)
+    {
+        int end = row.Start + row.Count, known = sequence.TokenCount + (row.TokenSource is null ? 0 : 1);
+        Require(row.Count >= 1 && end == sequence.ComputedCount && end <= known,
+            $"sequence {sequence.Arrival} is planned for {row.Count} tokens from {row.Start} of {known}");
+        Require(row.Samples == (end == known), $"sequence {sequence.Arrival} samples in the wrong step");
+        Require(end < sequence.PromptCount + sequence.MaxOutputCount, $"sequence {sequence.Arrival} is planned beyond its last token");
+        Require(sequence.State == SequenceState.Running, $"sequence {sequence.Arrival} is planned while {sequence.State}");
+        if (row.TokenSource is not int source)
+            return;
+        Require(row.Count == 1 && _inFlight is not null, $"sequence {sequence.Arrival} takes a token from a step that is not in flight");
+        ref readonly ScheduledSequence from = ref _inFlight!.Plan.Sequences[source];
+        Require(from.Sequence == sequence && from.Samples && from.Start + from.Count == row.Start,
+            $"sequence {sequence.Arrival} takes the token of another row");
     }
 
     /// <summary>The scheduler against the naive model: who lives, who holds how many blocks, in which order.</summary>
@@ -209,10 +256,10 @@ internal sealed class World : IDisposable
         {
             Expected expected = _live[sequence.Arrival];
             Require(sequence.Tokens.SequenceEqual(expected.Tokens), $"sequence {sequence.Arrival} holds other tokens than it drew");
-            // A prefill holds the blocks of all its tokens from the start; a decode's last token has no slot until it is computed.
-            int stored = sequence.PendingCount > 1 ? sequence.TokenCount : sequence.ComputedCount;
+            // A prefill holds the blocks of all its tokens from the start; a decode's last token has no slot until it is planned.
+            int stored = sequence.PendingCount > 1 ? sequence.ExpectedCount : sequence.ComputedCount;
             long held = KvDemand.Blocks(stored, _blockSize);
-            Require(sequence.Blocks.Count == held || sequence.Blocks.Count == KvDemand.Blocks(sequence.TokenCount, _blockSize),
+            Require(sequence.Blocks.Count == held || sequence.Blocks.Count == KvDemand.Blocks(sequence.ExpectedCount, _blockSize),
                 $"sequence {sequence.Arrival} holds {sequence.Blocks.Count} blocks for {stored} stored tokens");
             blocks += sequence.Blocks.Count;
         }
@@ -227,7 +274,8 @@ internal sealed class World : IDisposable
         long bound = 0;
         int chunk = Math.Max(1, _tokensMax - _sequencesMax + 1);
         foreach (Expected expected in _live.Values)
-            bound += (expected.Sequence.PromptCount + expected.Sequence.MaxOutputCount) / chunk + expected.Sequence.MaxOutputCount + 2;
+            bound += (expected.Sequence.PromptCount + expected.Sequence.MaxOutputCount) / chunk + expected.Sequence.MaxOutputCount + 2
+                + (_isAsync ? 2 : 0); // its last result arrives a step late, and so does the next one's start
         return bound;
     }
 

@@ -39,6 +39,10 @@ public sealed class EngineMetrics
         SlowReaders = Add(new Counter("nativelm:stream_slow_clients_total", "Requests cancelled because their events were not read."));
         InvariantFailures = Add(new Counter("nativelm:invariant_failures_total", "Engine stops because a bookkeeping check failed."));
         Steps = Add(new Counter("nativelm:steps_total", "Steps run."));
+        GraphReplays = Add(new Counter("nativelm:graph_replays_total", "Steps that replayed a recorded graph."));
+        EagerSteps = Add(new Counter("nativelm:eager_steps_total", "Steps whose operations were called one by one."));
+        BatchRows = Add(new Counter("nativelm:batch_rows_total", "Rows that steps had room for: their tokens, and in a graph the padding."));
+        DroppedRows = Add(new Counter("nativelm:dropped_rows_total", "Rows computed ahead for requests that had ended."));
         KvSlotSteps = Add(new Counter("nativelm:kv_slot_steps_total", "Token slots of KV blocks that had an owner, summed over steps."));
         KvTokenSteps = Add(new Counter("nativelm:kv_token_steps_total", "Slots of those that held a token, summed over steps: the rest is waste."));
         _success = [.. Enum.GetValues<FinishReason>().Where(r => r != FinishReason.None).Select(reason => Add(new Counter(
@@ -83,6 +87,10 @@ public sealed class EngineMetrics
     internal Counter SlowReaders { get; }
     internal Counter InvariantFailures { get; }
     internal Counter Steps { get; }
+    internal Counter GraphReplays { get; }
+    internal Counter EagerSteps { get; }
+    internal Counter BatchRows { get; }
+    internal Counter DroppedRows { get; }
     internal Counter KvSlotSteps { get; }
     internal Counter KvTokenSteps { get; }
     internal Histogram TimeToFirstToken { get; }

@@ -66,17 +66,19 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
             metrics.TimePerOutputToken.Observe(Seconds(times.FirstToken, times.LastToken) / (times.TokenCount - 1));
     }
 
-    /// <summary>The step is over and published.</summary>
-    public void End(StepPlan plan, Scheduler scheduler, AdmissionQueue queue)
+    /// <summary>A step is committed and published.</summary>
+    public void Count(Step step, Scheduler scheduler, AdmissionQueue queue)
     {
         long now = time.GetTimestamp();
+        int tokens = step.Plan.TokenCount;
         metrics.Steps.Add();
-        metrics.IterationTokens.Observe(plan.TokenCount);
+        (step.Result.IsReplay ? metrics.GraphReplays : metrics.EagerSteps).Add();
+        metrics.BatchRows.Add(step.Result.BatchRows);
+        metrics.IterationTokens.Observe(tokens);
         metrics.ExecutorStep.Observe(Seconds(_planned, _computed));
         metrics.SchedulerStep.Observe(Seconds(_begun, _planned) + Seconds(_computed, now));
-        queue.ObserveStep(plan.TokenCount, time.GetElapsedTime(_begun, now));
+        queue.ObserveStep(tokens, time.GetElapsedTime(_begun, now));
         CountSlots(scheduler);
-        Levels(scheduler, queue);
     }
 
     /// <summary>How much of the blocks that have an owner holds tokens (the paper's measure of waste, section 6.2).</summary>
@@ -106,6 +108,9 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
 
     /// <summary>A row's logits were not finite.</summary>
     public void FailedRow() => metrics.FailedRows.Add();
+
+    /// <summary>A row was computed for a request that had ended.</summary>
+    public void DroppedRow() => metrics.DroppedRows.Add();
 
     /// <summary>A reader was cut off.</summary>
     public void SlowReader() => metrics.SlowReaders.Add();

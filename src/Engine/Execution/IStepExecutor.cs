@@ -2,12 +2,21 @@ using NativeLM.Engine.Scheduling;
 
 namespace NativeLM.Engine.Execution;
 
-/// <summary>Runs a planned step: on a device (ModelRunner) or scripted (simulation and tests). Engine thread only.</summary>
+/// <summary>
+/// Runs planned steps in the order in which they are launched: on a device (ModelRunner) or scripted (simulation and tests). At most two
+/// steps are launched and not collected. Engine thread only.
+/// </summary>
 internal interface IStepExecutor : IDisposable
 {
     /// <summary>
-    /// Computes the plan's tokens and draws one token for each sequence with Samples set. Sequences are read, never changed.
-    /// Throws <see cref="Interop.NativeException"/> if the device failed; then nothing of the step counts.
+    /// Starts computing the plan's tokens and drawing one token for each sequence with Samples set. Sequences are read, never changed,
+    /// and not after the call returns. Throws <see cref="Interop.NativeException"/> if the device failed; then nothing of the step counts.
     /// </summary>
-    void Run(StepPlan plan, StepResult result);
+    void Launch(StepPlan plan);
+
+    /// <summary>
+    /// Waits for the oldest step that was launched and not collected, whose plan this is, and reads what it drew. Throws
+    /// <see cref="Interop.NativeException"/> if the device failed; then nothing of the step counts.
+    /// </summary>
+    void Collect(StepPlan plan, StepResult result);
 }

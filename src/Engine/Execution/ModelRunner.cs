@@ -9,7 +9,10 @@ using NativeLM.Interop;
 
 namespace NativeLM.Engine.Execution;
 
-/// <summary>A loaded model on a device: runs planned steps. Everything is allocated at load; engine thread only.</summary>
+/// <summary>
+/// A loaded model on a device: runs planned steps. Everything is allocated at load; engine thread only. Steps use two host sides in turn:
+/// the next one is filled and queued while the results of the one before are on their way.
+/// </summary>
 internal sealed unsafe class ModelRunner : IStepExecutor
 {
     // In order of creation; disposed from the end.
@@ -23,9 +26,15 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     private readonly CausalLm _model;
     private readonly RunnerLimits _limits;
     private readonly SampleArgs _sample;
+    private readonly FeedTokensArgs _feed;
+    private readonly GraphCache? _graphs;
+    private readonly Side[] _sides;
     private readonly int[] _copyPairs;
+    private readonly int[] _drawnRows; // of the last launched plan: where in the results each of its rows has its token
+    private long _launchCount;
+    private long _collectCount;
 
-    private ModelRunner(Loading load, Device device, DeviceBuffer weights, DeviceStream stream)
+    private ModelRunner(Loading load, Device device, DeviceBuffer weights, DeviceStream stream, EngineOptions options)
     {
         Config = load.Config;
         _limits = load.Sizing.Limits;
@@ -40,9 +49,18 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         _memory = Own(new Activations(device, Config, _limits, DType, load.WorkspaceBytes));
         _model = Own(new CausalLm(Config, load.Layout, weights, _memory, _cache, _inputs, _limits, stream));
         _sample = SampleArguments();
+        _feed = FeedArguments();
+        _sides = [new Side(Own(device.CreateEvent())), new Side(Own(device.CreateEvent()))];
         _copyPairs = new int[checked(2 * KvBlockCount)];
+        _drawnRows = new int[_limits.MaxSequences];
         DeviceDescription = Loading.Describe(device);
-        StartupReport = [.. load.Report(device)];
+        // On a CPU a call costs nothing against its work, and a launch returns when its work is done: running ahead would only delay tokens.
+        bool isGpu = device.Library.Backend == Backend.Cuda;
+        IsAsync = options.AsyncScheduling.IsOn(isGpu);
+        if (options.Graphs.IsOn(isGpu))
+            _graphs = Own(new GraphCache(stream, _limits.MaxSequences, rows => Compute(rows, rows, queryRows: 1, logitRows: rows)));
+        StartupReport = [.. load.Report(device), $"steps: {(IsAsync ? "planned ahead" : "one at a time")}, "
+            + (GraphCount > 0 ? $"{GraphCount} graphs of decode steps up to {_limits.MaxSequences} sequences" : "no graphs")];
     }
 
     public ModelConfig Config { get; }
@@ -57,6 +75,12 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         DType.F16 => "float16",
         _ => "bfloat16",
     };
+
+    /// <summary>Whether steps should be launched before the tokens of the one before are known.</summary>
+    public bool IsAsync { get; }
+
+    /// <summary>Graphs of decode steps; 0 if every operation is called.</summary>
+    public int GraphCount => _graphs?.Count ?? 0;
 
     /// <summary>The device in words.</summary>
     public string DeviceDescription { get; }
@@ -101,7 +125,7 @@ internal sealed unsafe class ModelRunner : IStepExecutor
             weights = device.Allocate(load.Layout.Bytes);
             stream = device.CreateStream();
             WeightLoader.Fill(weights, checkpoint, load.Layout, stream, progress);
-            ModelRunner runner = new(load, device, weights, stream);
+            ModelRunner runner = new(load, device, weights, stream, options);
             if (loggers?.CreateLogger<ModelRunner>() is ILogger logger && logger.IsEnabled(LogLevel.Information))
             {
                 double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
@@ -119,22 +143,28 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     }
 
     /// <inheritdoc/>
-    public void Run(StepPlan plan, StepResult result)
+    public void Launch(StepPlan plan)
     {
-        if (plan.IsEmpty)
-            return;
-        Ops ops = _stream.Ops;
-        CopyBlocks(plan.Copies, ops);
-        _inputs.Fill(plan, ops);
-        int logitRows = _sampler.Fill(plan, _inputs.HostLogitIndices, _inputs.HostSampleRows, ops);
-        _inputs.Upload(ops);
-        _model.Forward(plan.TokenCount, plan.Sequences.Length);
-        for (int first = 0; first < logitRows; first += _limits.LogitRowsMax)
-            Draw(first, Math.Min(_limits.LogitRowsMax, logitRows - first), ops);
-        if (logitRows > 0)
-            _outputs.Download(ops, logitRows, NeedsAlternatives(plan));
-        _stream.Synchronize();
-        Publish(plan, result.Tokens);
+        try
+        {
+            Queue(plan, (int)(_launchCount % 2));
+        }
+        catch
+        {
+            _stream.Synchronize(); // what was queued reads this side, which the next launch fills again
+            throw;
+        }
+        _launchCount++;
+    }
+
+    /// <inheritdoc/>
+    public void Collect(StepPlan plan, StepResult result)
+    {
+        int side = (int)(_collectCount++ % 2);
+        _sides[side].Done.Synchronize();
+        Publish(plan, side, result.Tokens);
+        result.BatchRows = _sides[side].BatchRows;
+        result.IsReplay = _sides[side].IsReplay;
     }
 
     /// <summary>A row of logits of the last piece computed, where the host can read the device (tests).</summary>
@@ -145,6 +175,14 @@ internal sealed unsafe class ModelRunner : IStepExecutor
 
     public void Dispose()
     {
+        try
+        {
+            _stream.Synchronize(); // a step may be on its way
+        }
+        catch (NativeException)
+        {
+            // The device is lost: nothing runs on it, and what it held is gone.
+        }
         for (int i = _owned.Count - 1; i >= 0; i--)
             _owned[i].Dispose();
         _owned.Clear();
@@ -169,6 +207,49 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         LogitsStride = _memory.LogitsStride,
     };
 
+    private FeedTokensArgs FeedArguments() => new()
+    {
+        Ids = _inputs.Ids,
+        Sources = _inputs.TokenSources,
+        Results = _outputs.Results,
+        Rows = _inputs.TokenCount,
+        ResultRows = _limits.MaxBatchedTokens,
+        Vocabulary = VocabularySize,
+    };
+
+    /// <summary>Queues a whole step: uploads, computation, downloads, and the event that tells that all of it is done.</summary>
+    private void Queue(StepPlan plan, int side)
+    {
+        Ops ops = _stream.Ops;
+        CopyBlocks(plan.Copies, ops);
+        _inputs.UseSide(side);
+        _sampler.UseSide(side);
+        _inputs.Fill(plan, _drawnRows, ops);
+        int logitRows = _sampler.Fill(plan, _inputs.HostLogitIndices, _inputs.HostSampleRows, _drawnRows, ops);
+        _inputs.Upload(plan, logitRows, ops);
+        // One token per sequence, and each draws: what the graphs recorded.
+        bool isReplay = _graphs is not null && plan.TokenCount == plan.Sequences.Length && logitRows == plan.TokenCount;
+        if (isReplay)
+            _stream.Launch(_graphs!.GraphOf(plan.TokenCount));
+        else
+            Compute(plan.TokenCount, plan.Sequences.Length, LongestRow(plan), logitRows);
+        if (logitRows > 0)
+            _outputs.Download(side, logitRows, NeedsAlternatives(plan), ops);
+        _sides[side].Done.Record(_stream);
+        _sides[side].IsReplay = isReplay;
+        _sides[side].BatchRows = isReplay ? _graphs!.BucketOf(plan.TokenCount) : plan.TokenCount;
+    }
+
+    /// <summary>Computes and draws. The numbers are what there is room for; true counts are in device memory.</summary>
+    private void Compute(int tokens, int sequences, int queryRows, int logitRows)
+    {
+        Ops ops = _stream.Ops;
+        ops.FeedTokens(_feed with { RowsMax = tokens });
+        _model.Forward(tokens, sequences, queryRows);
+        for (int piece = 0; piece * _limits.LogitRowsMax < logitRows; piece++)
+            Draw(piece, Math.Min(_limits.LogitRowsMax, logitRows - (piece * _limits.LogitRowsMax)), ops);
+    }
+
     private void CopyBlocks(ReadOnlySpan<BlockCopy> copies, Ops ops)
     {
         if (copies.IsEmpty)
@@ -179,17 +260,28 @@ internal sealed unsafe class ModelRunner : IStepExecutor
             ops.CopyBlocks(_cache.Description, pairs, copies.Length);
     }
 
-    private void Draw(int first, int count, Ops ops)
+    private void Draw(int piece, int count, Ops ops)
     {
-        _model.Logits(first, count);
+        _model.Logits(piece, count);
+        RowCount rows = _model.LogitRows(piece, count);
+        int first = piece * _limits.LogitRowsMax;
         ops.Sample(_sample with
         {
-            RowsMax = count,
+            RowsMax = rows.Max,
+            Rows = rows.Count,
             Results = _sample.Results + first,
             TopIds = _sample.TopIds + ((long)first * RunnerLimits.TopLogprobsMax),
             TopValues = _sample.TopValues + ((long)first * RunnerLimits.TopLogprobsMax),
             Parameters = _sample.Parameters + first,
         });
+    }
+
+    private static int LongestRow(StepPlan plan)
+    {
+        int longest = 0;
+        foreach (ref readonly ScheduledSequence scheduled in plan.Sequences)
+            longest = Math.Max(longest, scheduled.Count);
+        return longest;
     }
 
     private static bool NeedsAlternatives(StepPlan plan)
@@ -201,7 +293,7 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     }
 
     // In the order in which SamplerInputs.Fill laid the rows.
-    private void Publish(StepPlan plan, Span<SampledToken> tokens)
+    private void Publish(StepPlan plan, int side, Span<SampledToken> tokens)
     {
         int row = 0;
         for (int s = 0; s < plan.Sequences.Length; s++)
@@ -210,30 +302,30 @@ internal sealed unsafe class ModelRunner : IStepExecutor
             SampledToken token = new() { Token = -1 };
             int forced = SamplerInputs.PromptRows(scheduled);
             if (forced > 0)
-                token.PromptLogprobs = ReadPrompt(scheduled, row, forced, ref token.Failed);
+                token.PromptLogprobs = ReadPrompt(scheduled, side, row, forced, ref token.Failed);
             row += forced;
             if (scheduled.Samples)
-                ReadDrawn(scheduled.Sequence.Sampling, row++, ref token);
+                ReadDrawn(scheduled.Sequence.Sampling, side, row++, ref token);
             tokens[s] = token;
         }
     }
 
-    private PromptLogprob[] ReadPrompt(in ScheduledSequence scheduled, int row, int count, ref bool failed)
+    private PromptLogprob[] ReadPrompt(in ScheduledSequence scheduled, int side, int row, int count, ref bool failed)
     {
         PromptLogprob[] logprobs = new PromptLogprob[count];
         for (int i = 0; i < count; i++)
         {
-            SampleResult result = _outputs.Result(row + i);
+            SampleResult result = _outputs.Result(side, row + i);
             failed |= result.Flags != 0;
             logprobs[i] = new PromptLogprob(scheduled.Sequence.Tokens[scheduled.Start + i + 1], result.Logprob, result.Rank,
-                _outputs.Alternatives(row + i, scheduled.Sequence.Sampling.PromptLogprobs ?? 0));
+                _outputs.Alternatives(side, row + i, scheduled.Sequence.Sampling.PromptLogprobs ?? 0));
         }
         return logprobs;
     }
 
-    private void ReadDrawn(SamplingParams sampling, int row, ref SampledToken token)
+    private void ReadDrawn(SamplingParams sampling, int side, int row, ref SampledToken token)
     {
-        SampleResult result = _outputs.Result(row);
+        SampleResult result = _outputs.Result(side, row);
         token.Failed |= result.Flags != 0 || result.Token < 0;
         if (token.Failed)
             return;
@@ -241,6 +333,16 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         token.Logprob = result.Logprob;
         token.Rank = result.Rank;
         if (sampling.Logprobs is int count)
-            token.TopLogprobs = _outputs.Alternatives(row, count);
+            token.TopLogprobs = _outputs.Alternatives(side, row, count);
+    }
+
+    /// <summary>What a launched step leaves for its collection.</summary>
+    private sealed class Side(DeviceEvent done)
+    {
+        public DeviceEvent Done { get; } = done;
+
+        public int BatchRows { get; set; }
+
+        public bool IsReplay { get; set; }
     }
 }

@@ -25,6 +25,9 @@ internal sealed record RunnerLimits(int MaxSequences, int MaxBatchedTokens, int 
     /// <summary>Rows whose logits are computed at once; more (prompt log-probabilities) are done in pieces.</summary>
     public int LogitRowsMax => Math.Max(MaxSequences, Math.Min(MaxBatchedTokens, 64));
 
+    /// <summary>Most pieces in which the logit rows of a step are computed.</summary>
+    public int LogitPiecesMax => (MaxBatchedTokens + LogitRowsMax - 1) / LogitRowsMax;
+
     public static RunnerLimits From(EngineOptions options, ModelConfig config, Backend backend)
     {
         if (options.MaxModelLength > config.PositionsMax)

@@ -14,15 +14,14 @@ internal sealed unsafe class SamplerInputs : IDisposable
     private readonly int _vocabulary;
     private readonly int[] _biasCounts;
     private readonly int[] _endCounts;
-    // Host sides have the device's layout, so a slot's part is not written again before its copy is done.
-    private readonly PinnedBuffer _hostBiasIds;
-    private readonly PinnedBuffer _hostBiasValues;
-    private readonly PinnedBuffer _hostAllowedMask;
+    // Host sides have the device's layout, and each belongs to every second step: a slot's part is not written again before its copy is done.
+    private readonly HostSide[] _sides;
     private readonly DeviceBuffer _biasIds;
     private readonly DeviceBuffer _biasValues;
     private readonly DeviceBuffer _allowedMask;
     private readonly DeviceBuffer _tokenCounts;
     private readonly DeviceBuffer _promptMask;
+    private HostSide _host;
 
     public SamplerInputs(Device device, RunnerLimits limits, int vocabulary)
     {
@@ -30,9 +29,10 @@ internal sealed unsafe class SamplerInputs : IDisposable
         _vocabulary = vocabulary;
         _biasCounts = new int[limits.MaxSequences];
         _endCounts = new int[limits.MaxSequences];
-        _hostBiasIds = device.AllocatePinned(BiasBytes(limits));
-        _hostBiasValues = device.AllocatePinned(BiasBytes(limits));
-        _hostAllowedMask = device.AllocatePinned(MaskBytes(limits, vocabulary));
+        HostSide Side() => new(device.AllocatePinned(BiasBytes(limits)), device.AllocatePinned(BiasBytes(limits)),
+            device.AllocatePinned(MaskBytes(limits, vocabulary)));
+        _sides = [Side(), Side()];
+        _host = _sides[0];
         _biasIds = device.Allocate(BiasBytes(limits));
         _biasValues = device.Allocate(BiasBytes(limits));
         _allowedMask = device.Allocate(MaskBytes(limits, vocabulary));
@@ -42,7 +42,7 @@ internal sealed unsafe class SamplerInputs : IDisposable
 
     /// <summary>Bytes that are allocated here.</summary>
     public static long Bytes(RunnerLimits limits, int vocabulary) => checked(
-        (4 * BiasBytes(limits)) + (3 * MaskBytes(limits, vocabulary)) + CountBytes(limits, vocabulary));
+        (6 * BiasBytes(limits)) + (4 * MaskBytes(limits, vocabulary)) + CountBytes(limits, vocabulary));
 
     /// <summary>The sampler's arguments that are the same in every step.</summary>
     public SampleArgs Fixed() => new()
@@ -59,15 +59,20 @@ internal sealed unsafe class SamplerInputs : IDisposable
         TopLogprobsMax = RunnerLimits.TopLogprobsMax,
     };
 
+    /// <summary>Chooses the host side, 0 or 1, that is written from now on. The step that used it last is over.</summary>
+    public void UseSide(int side) => _host = _sides[side];
+
     /// <summary>
     /// Fills one row of parameters for each logit that the plan needs, in the order of the plan: for a sequence first the rows of its
-    /// prompt log-probabilities, ascending, then the row that draws. Returns how many.
+    /// prompt log-probabilities, ascending, then the row that draws, which is noted in <paramref name="drawnRows"/> for each row of the
+    /// plan. Returns how many.
     /// </summary>
-    public int Fill(StepPlan plan, Span<int> logitIndices, Span<SampleRow> rows, Ops ops)
+    public int Fill(StepPlan plan, Span<int> logitIndices, Span<SampleRow> rows, Span<int> drawnRows, Ops ops)
     {
         int count = 0, token = 0;
-        foreach (ref readonly ScheduledSequence scheduled in plan.Sequences)
+        for (int s = 0; s < plan.Sequences.Length; s++)
         {
+            ref readonly ScheduledSequence scheduled = ref plan.Sequences[s];
             if (scheduled.IsNewInSlot)
                 LoadSlot(scheduled.Sequence, ops);
             int forced = PromptRows(scheduled);
@@ -77,6 +82,7 @@ internal sealed unsafe class SamplerInputs : IDisposable
                 rows[count++] = PromptRow(scheduled.Sequence, scheduled.Start + i + 1);
             }
             token += scheduled.Count;
+            drawnRows[s] = scheduled.Samples ? count : -1;
             if (scheduled.Samples)
             {
                 logitIndices[count] = token - 1;
@@ -92,9 +98,8 @@ internal sealed unsafe class SamplerInputs : IDisposable
 
     public void Dispose()
     {
-        _hostBiasIds.Dispose();
-        _hostBiasValues.Dispose();
-        _hostAllowedMask.Dispose();
+        foreach (HostSide side in _sides)
+            side.Dispose();
         _biasIds.Dispose();
         _biasValues.Dispose();
         _allowedMask.Dispose();
@@ -153,8 +158,8 @@ internal sealed unsafe class SamplerInputs : IDisposable
         SamplingParams sampling = sequence.Sampling;
         int slot = sequence.Slot, count = 0;
         long offset = (long)slot * RunnerLimits.BiasEntriesMax * sizeof(int);
-        int* ids = (int*)_hostBiasIds.At(offset);
-        float* values = (float*)_hostBiasValues.At(offset);
+        int* ids = (int*)_host.BiasIds.At(offset);
+        float* values = (float*)_host.BiasValues.At(offset);
         foreach ((int id, float value) in sampling.LogitBias)
             Append(id, value);
         _biasCounts[slot] = count;
@@ -181,12 +186,12 @@ internal sealed unsafe class SamplerInputs : IDisposable
     private void LoadAllowed(Sequence sequence, Ops ops)
     {
         long bytes = MaskWords(_vocabulary) * (long)sizeof(uint), offset = sequence.Slot * bytes;
-        Span<uint> words = new(_hostAllowedMask.At(offset), MaskWords(_vocabulary));
+        Span<uint> words = new(_host.AllowedMask.At(offset), MaskWords(_vocabulary));
         words.Clear();
         foreach (int id in sequence.Sampling.AllowedTokenIds)
             if ((uint)id < (uint)_vocabulary)
                 words[id / 32] |= 1u << (id % 32);
-        ops.Copy(_allowedMask.At(offset), _hostAllowedMask.At(offset), bytes, CopyKind.ToDevice);
+        ops.Copy(_allowedMask.At(offset), _host.AllowedMask.At(offset), bytes, CopyKind.ToDevice);
     }
 
     private void LoadCounts(Sequence sequence, Ops ops)
@@ -215,4 +220,14 @@ internal sealed unsafe class SamplerInputs : IDisposable
     private static long MaskBytes(RunnerLimits limits, int vocabulary) => checked((long)limits.MaxSequences * MaskWords(vocabulary) * sizeof(uint));
 
     private static long CountBytes(RunnerLimits limits, int vocabulary) => checked((long)limits.MaxSequences * vocabulary * sizeof(ushort));
+
+    private sealed record HostSide(PinnedBuffer BiasIds, PinnedBuffer BiasValues, PinnedBuffer AllowedMask) : IDisposable
+    {
+        public void Dispose()
+        {
+            BiasIds.Dispose();
+            BiasValues.Dispose();
+            AllowedMask.Dispose();
+        }
+    }
 }

@@ -6,7 +6,8 @@ namespace NativeLM.Engine.Execution;
 
 /// <summary>
 /// What a step reads on the device, at fixed addresses: one pinned block is filled and uploaded by one copy. Block tables stay on the
-/// device, one row per slot, and only what changed travels. Engine thread only.
+/// device, one row per slot, and only what changed travels. The device side exists once, because steps run in order. The host side
+/// exists twice: a side is filled again only when the step that used it is over, and one more may be on its way. Engine thread only.
 /// </summary>
 internal sealed unsafe class StepBuffers : IDisposable
 {
@@ -14,10 +15,12 @@ internal sealed unsafe class StepBuffers : IDisposable
     private readonly int _blockCount;
     private readonly int _vocabulary;
     private readonly Layout _layout;
-    private readonly PinnedBuffer _host;
+    private readonly PinnedBuffer[] _hostSides;
+    private readonly PinnedBuffer[] _hostTableSides; // each with the layout of the device's tables
     private readonly DeviceBuffer _device;
-    private readonly PinnedBuffer _hostTables;
     private readonly DeviceBuffer _deviceTables;
+    private PinnedBuffer _host;
+    private PinnedBuffer _hostTables;
 
     public StepBuffers(Device device, RunnerLimits limits, int blockCount, int vocabulary)
     {
@@ -25,17 +28,21 @@ internal sealed unsafe class StepBuffers : IDisposable
         _blockCount = blockCount;
         _vocabulary = vocabulary;
         _layout = new Layout(limits);
-        _host = device.AllocatePinned(_layout.Bytes);
+        _hostSides = [device.AllocatePinned(_layout.Bytes), device.AllocatePinned(_layout.Bytes)];
+        _hostTableSides = [device.AllocatePinned(TableBytes(limits)), device.AllocatePinned(TableBytes(limits))];
         _device = device.Allocate(_layout.Bytes);
-        _hostTables = device.AllocatePinned(TableBytes(limits));
         _deviceTables = device.Allocate(TableBytes(limits));
+        (_host, _hostTables) = (_hostSides[0], _hostTableSides[0]);
     }
 
     /// <summary>Bytes that a runner of these limits allocates here, on host and device together.</summary>
-    public static long Bytes(RunnerLimits limits) => checked(2 * (new Layout(limits).Bytes + TableBytes(limits)));
+    public static long Bytes(RunnerLimits limits) => checked(3 * (new Layout(limits).Bytes + TableBytes(limits)));
 
     /// <summary>Device [tokens].</summary>
     public int* Ids => (int*)_device.At(_layout.Ids);
+
+    /// <summary>Device [tokens]: row of the step before's results that gives the id, or -1.</summary>
+    public int* TokenSources => (int*)_device.At(_layout.TokenSources);
 
     /// <summary>Device [tokens].</summary>
     public int* Positions => (int*)_device.At(_layout.Positions);
@@ -52,6 +59,15 @@ internal sealed unsafe class StepBuffers : IDisposable
     /// <summary>Device [sequences]: row of <see cref="BlockTables"/>.</summary>
     public int* TableRows => (int*)_device.At(_layout.TableRows);
 
+    /// <summary>Device: tokens of this step. Zero before the first step.</summary>
+    public int* TokenCount => (int*)_device.At(_layout.Counts);
+
+    /// <summary>Device: sequences of this step.</summary>
+    public int* SequenceCount => TokenCount + 1;
+
+    /// <summary>Device [pieces]: rows of each piece of up to LogitRowsMax logit rows.</summary>
+    public int* LogitRowCounts => TokenCount + 2;
+
     /// <summary>Device [logit rows]: which token row each row of logits comes from.</summary>
     public int* LogitIndices => (int*)_device.At(_layout.LogitIndices);
 
@@ -67,12 +83,20 @@ internal sealed unsafe class StepBuffers : IDisposable
     /// <summary>Host side of <see cref="SampleRows"/>.</summary>
     public Span<SampleRow> HostSampleRows => new(_host.At(_layout.SampleRows), _limits.MaxBatchedTokens);
 
-    /// <summary>Writes the plan's tokens and tables. Throws on a plan that would read or write outside the model's memory.</summary>
-    public void Fill(StepPlan plan, Ops ops)
+    /// <summary>Chooses the host side, 0 or 1, that is written and uploaded from now on. The step that used it last is over.</summary>
+    public void UseSide(int side) => (_host, _hostTables) = (_hostSides[side], _hostTableSides[side]);
+
+    /// <summary>
+    /// Writes the plan's tokens and tables. Throws on a plan that would read or write outside the model's memory. <paramref name="drawnRows"/>
+    /// has, for each row of the plan before, the row of the results where its token is.
+    /// </summary>
+    public void Fill(StepPlan plan, ReadOnlySpan<int> drawnRows, Ops ops)
     {
         Require(plan.TokenCount <= _limits.MaxBatchedTokens, "tokens in a step", plan.TokenCount, _limits.MaxBatchedTokens);
         Require(plan.Sequences.Length <= _limits.MaxSequences, "sequences in a step", plan.Sequences.Length, _limits.MaxSequences);
         int* starts = (int*)_host.At(_layout.QueryStarts), lengths = (int*)_host.At(_layout.Lengths), rows = (int*)_host.At(_layout.TableRows);
+        int* sources = (int*)_host.At(_layout.TokenSources);
+        new Span<int>(sources, plan.TokenCount).Fill(-1);
         int token = 0;
         for (int s = 0; s < plan.Sequences.Length; s++)
         {
@@ -83,18 +107,28 @@ internal sealed unsafe class StepBuffers : IDisposable
             rows[s] = scheduled.Sequence.Slot;
             FillTokens(scheduled, token);
             token += scheduled.Count;
+            if (scheduled.TokenSource is int source)
+                sources[token - 1] = drawnRows[source];
         }
         starts[plan.Sequences.Length] = token;
     }
 
     /// <summary>One copy of everything that <see cref="Fill"/> and the sampler wrote.</summary>
-    public void Upload(Ops ops) => ops.Copy(_device.Pointer, _host.Pointer, _layout.Bytes, CopyKind.ToDevice);
+    public void Upload(StepPlan plan, int logitRows, Ops ops)
+    {
+        int* counts = (int*)_host.At(_layout.Counts);
+        (counts[0], counts[1]) = (plan.TokenCount, plan.Sequences.Length);
+        for (int piece = 0; piece < _limits.LogitPiecesMax; piece++)
+            counts[2 + piece] = Math.Clamp(logitRows - (piece * _limits.LogitRowsMax), 0, _limits.LogitRowsMax);
+        long bytes = _layout.SampleRows + (logitRows * (long)sizeof(SampleRow)); // sample rows are last, and many
+        ops.Copy(_device.Pointer, _host.Pointer, bytes, CopyKind.ToDevice);
+    }
 
     public void Dispose()
     {
-        _host.Dispose();
+        foreach (PinnedBuffer host in (ReadOnlySpan<PinnedBuffer>)[.. _hostSides, .. _hostTableSides])
+            host.Dispose();
         _device.Dispose();
-        _hostTables.Dispose();
         _deviceTables.Dispose();
     }
 
@@ -102,16 +136,19 @@ internal sealed unsafe class StepBuffers : IDisposable
     {
         Sequence sequence = scheduled.Sequence;
         int end = scheduled.Start + scheduled.Count, blockSize = _limits.BlockSize;
-        Require(scheduled.Start >= 0 && scheduled.Count > 0 && end <= sequence.TokenCount, "last token of a chunk", end, sequence.TokenCount);
+        int known = scheduled.TokenSource is null ? end : scheduled.Start; // a token in flight is alone in its row of the plan
+        Require(scheduled.Start >= 0 && scheduled.Count > 0 && known <= sequence.TokenCount, "last token of a chunk", known, sequence.TokenCount);
+        Require(scheduled.TokenSource is null || scheduled.Count == 1, "tokens beside one in flight", scheduled.Count, 1);
         Require(end <= sequence.Blocks.Count * blockSize, "tokens in the blocks of a sequence", end, sequence.Blocks.Count * blockSize);
         int* ids = (int*)_host.At(_layout.Ids) + row;
         int* positions = (int*)_host.At(_layout.Positions) + row, slots = (int*)_host.At(_layout.Slots) + row;
-        ReadOnlySpan<int> tokens = sequence.Tokens[scheduled.Start..end], blocks = sequence.Blocks.Blocks;
-        for (int i = 0; i < tokens.Length; i++)
+        ReadOnlySpan<int> tokens = sequence.Tokens[scheduled.Start..known], blocks = sequence.Blocks.Blocks;
+        for (int i = 0; i < scheduled.Count; i++)
         {
-            Require((uint)tokens[i] < (uint)_vocabulary, "token id", tokens[i], _vocabulary - 1);
+            int id = i < tokens.Length ? tokens[i] : 0;
+            Require((uint)id < (uint)_vocabulary, "token id", id, _vocabulary - 1);
             int position = scheduled.Start + i;
-            ids[i] = tokens[i];
+            ids[i] = id;
             positions[i] = position;
             slots[i] = (blocks[position / blockSize] * blockSize) + (position % blockSize);
         }
@@ -151,7 +188,9 @@ internal sealed unsafe class StepBuffers : IDisposable
         public Layout(RunnerLimits limits)
         {
             int tokens = limits.MaxBatchedTokens, sequences = limits.MaxSequences;
+            Counts = _arena.Add(2 + limits.LogitPiecesMax, 1, sizeof(int));
             Ids = _arena.Add(tokens, 1, sizeof(int));
+            TokenSources = _arena.Add(tokens, 1, sizeof(int));
             Positions = _arena.Add(tokens, 1, sizeof(int));
             Slots = _arena.Add(tokens, 1, sizeof(int));
             QueryStarts = _arena.Add(sequences + 1, 1, sizeof(int));
@@ -163,7 +202,11 @@ internal sealed unsafe class StepBuffers : IDisposable
 
         public long Bytes => _arena.Bytes;
 
+        public long Counts { get; }
+
         public long Ids { get; }
+
+        public long TokenSources { get; }
 
         public long Positions { get; }
 

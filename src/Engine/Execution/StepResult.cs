@@ -26,4 +26,10 @@ internal sealed class StepResult(int sequencesMax)
     private readonly SampledToken[] _tokens = new SampledToken[sequencesMax];
 
     public Span<SampledToken> Tokens => _tokens;
+
+    /// <summary>Rows that the step had room for: its tokens, and in a graph the padding.</summary>
+    public int BatchRows { get; set; }
+
+    /// <summary>True if a recorded graph was replayed, false if every operation was called.</summary>
+    public bool IsReplay { get; set; }
 }

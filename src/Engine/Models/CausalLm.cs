@@ -6,13 +6,16 @@ namespace NativeLM.Engine.Models;
 
 /// <summary>
 /// A decoder as a column of op calls on one stream. The description is read once, into the arguments of every op of every layer;
-/// a pass sets the row counts and calls. Nothing is allocated, no type is tested. Engine thread only.
+/// a pass sets the row counts and calls. Nothing is allocated, no type is tested, and what a launch has room for and what it computes are
+/// two numbers, so that a pass can be recorded and replayed for fewer rows. Engine thread only.
 /// </summary>
 internal sealed unsafe class CausalLm : IDisposable
 {
     private readonly Ops _ops;
     private readonly Layer[] _layers;
     private readonly DeviceBuffer _ropeTable;
+    private readonly StepBuffers _inputs;
+    private readonly int _logitRowsMax;
     private readonly EmbedArgs _embed;
     private readonly GatherRowsArgs _pick;
     private readonly GatherRowsArgs _pickAttended;
@@ -23,6 +26,8 @@ internal sealed unsafe class CausalLm : IDisposable
         RunnerLimits limits, DeviceStream stream)
     {
         _ops = stream.Ops;
+        _inputs = inputs;
+        _logitRowsMax = limits.LogitRowsMax;
         _ropeTable = stream.Device.Allocate(RopeTableBytes(config, limits));
         FillRopeTable(config.Rope, limits.MaxModelLength, stream);
         LayerBuilder build = new(config, layout.Type, weights, memory);
@@ -94,41 +99,52 @@ internal sealed unsafe class CausalLm : IDisposable
         }));
     }
 
-    /// <summary>Computes K and V of every token of the step in every layer. Follow it with <see cref="Logits"/> for the rows that need them.</summary>
-    public void Forward(int rows, int sequences)
+    /// <summary>
+    /// Computes K and V of every token of the step in every layer. Follow it with <see cref="Logits"/> for the rows that need them.
+    /// </summary>
+    /// <param name="tokens">Most tokens.</param>
+    /// <param name="sequences">Most sequences.</param>
+    /// <param name="queryRows">Most tokens of one sequence.</param>
+    public void Forward(int tokens, int sequences, int queryRows)
     {
-        _ops.Embed(_embed with { RowsMax = rows });
+        RowCount rows = new(tokens, _inputs.TokenCount);
+        _ops.Embed(_embed with { RowsMax = rows.Max, Rows = rows.Count });
         for (int i = 0; i < _layers.Length; i++)
         {
             Layer layer = _layers[i];
-            _ops.Norm(layer.AttentionNorm with { RowsMax = rows });
-            _ops.Gemm(layer.Qkv with { RowsMax = rows });
-            _ops.WriteKv(layer.WriteKv with { RowsMax = rows });
-            _ops.PagedAttention(layer.Attention with { RowsMax = rows, SequencesMax = sequences });
+            _ops.Norm(layer.AttentionNorm with { RowsMax = rows.Max, Rows = rows.Count });
+            _ops.Gemm(layer.Qkv with { RowsMax = rows.Max, Rows = rows.Count });
+            _ops.WriteKv(layer.WriteKv with { RowsMax = rows.Max, Rows = rows.Count });
+            _ops.PagedAttention(layer.Attention with { RowsMax = rows.Max, SequencesMax = sequences, QueryRowsMax = queryRows });
             if (i < _layers.Length - 1)
                 FinishLayer(layer, rows);
         }
     }
 
     /// <summary>
-    /// Computes logits for rows [first, first + count) of the step's list of logit rows; at most LogitRowsMax. Nothing after the attention
-    /// of the last layer feeds the cache, so the rest of that layer runs here, on these rows only.
+    /// Computes logits for one piece of the step's list of logit rows: rows [piece · LogitRowsMax, …), at most <paramref name="count"/> of
+    /// them. Nothing after the attention of the last layer feeds the cache, so the rest of that layer runs here, on these rows only.
     /// </summary>
-    public void Logits(int first, int count)
+    public void Logits(int piece, int count)
     {
-        _ops.GatherRows(_pick with { Indices = _pick.Indices + first, RowsMax = count });
-        _ops.GatherRows(_pickAttended with { Indices = _pickAttended.Indices + first, RowsMax = count });
-        FinishLayer(_layers[^1], count);
-        _ops.Norm(_finalNorm with { RowsMax = count });
-        _ops.Gemm(_lmHead with { RowsMax = count });
+        RowCount rows = LogitRows(piece, count);
+        int first = piece * _logitRowsMax;
+        _ops.GatherRows(_pick with { Indices = _pick.Indices + first, RowsMax = rows.Max, Rows = rows.Count });
+        _ops.GatherRows(_pickAttended with { Indices = _pickAttended.Indices + first, RowsMax = rows.Max, Rows = rows.Count });
+        FinishLayer(_layers[^1], rows);
+        _ops.Norm(_finalNorm with { RowsMax = rows.Max, Rows = rows.Count });
+        _ops.Gemm(_lmHead with { RowsMax = rows.Max, Rows = rows.Count });
     }
 
-    private void FinishLayer(Layer layer, int rows)
+    /// <summary>The rows of a piece of logits.</summary>
+    public RowCount LogitRows(int piece, int count) => new(count, _inputs.LogitRowCounts + piece);
+
+    private void FinishLayer(Layer layer, RowCount rows)
     {
-        _ops.Gemm(layer.Output with { RowsMax = rows });
-        _ops.Norm(layer.MlpNorm with { RowsMax = rows });
-        _ops.Gemm(layer.GateUp with { RowsMax = rows });
-        _ops.Gemm(layer.Down with { RowsMax = rows });
+        _ops.Gemm(layer.Output with { RowsMax = rows.Max, Rows = rows.Count });
+        _ops.Norm(layer.MlpNorm with { RowsMax = rows.Max, Rows = rows.Count });
+        _ops.Gemm(layer.GateUp with { RowsMax = rows.Max, Rows = rows.Count });
+        _ops.Gemm(layer.Down with { RowsMax = rows.Max, Rows = rows.Count });
     }
 
     public void Dispose() => _ropeTable.Dispose();

@@ -79,6 +79,7 @@ internal sealed unsafe class LayerBuilder(ModelConfig config, DType type, Device
             Q = memory.Queries,
             Cache = cache.Pointer,
             QueryStarts = inputs.QueryStarts,
+            Sequences = inputs.SequenceCount,
             Lengths = inputs.Lengths,
             TableRows = inputs.TableRows,
             BlockTables = inputs.BlockTables,

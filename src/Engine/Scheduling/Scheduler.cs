@@ -13,6 +13,11 @@ namespace NativeLM.Engine.Scheduling;
 /// A steady decode step allocates nothing. Engine thread only.
 /// </summary>
 /// <remarks>
+/// A step may be planned before the result of the one before it is committed, but of no other: a token in flight is always one that the
+/// step before draws. Whoever ends or is preempted meanwhile gives its blocks and slot back at once, although a planned step may still
+/// read and write them. That is safe because the device runs steps in the order in which they were planned: the next owner's step comes
+/// after, and it overwrites a slot before it reads it.
+///
 /// Both lists are ascending in arrival, and whoever runs arrived before whoever waits: admission takes from the front of the
 /// waiting list, preemption moves the last of the running list there.
 /// </remarks>
@@ -74,7 +79,7 @@ internal sealed class Scheduler
         _waiting.Add(sequence);
     }
 
-    /// <summary>Fills the plan of the next step. It is empty only if the scheduler is idle.</summary>
+    /// <summary>Fills the plan of the next step. It is empty only if the scheduler is idle or all that runs awaits a result.</summary>
     public void Plan(StepPlan plan)
     {
         plan.Clear();
@@ -82,25 +87,32 @@ internal sealed class Scheduler
         PlanPrefills(plan);
         if (!preempted)
             Admit(plan);
-        if (plan.IsEmpty && !IsIdle)
+        if (plan.IsEmpty && !IsIdle && !AnyInFlight())
             throw new InvariantException($"nothing was planned with {_running.Count} running and {_waiting.Count} waiting sequences");
     }
 
-    /// <summary>Takes over what a step computed: appends tokens, ends sequences and frees their blocks.</summary>
+    /// <summary>
+    /// Takes over what a step computed: appends tokens, ends sequences and frees their blocks. Rows of sequences that ended after the
+    /// step was planned are dropped; one that was preempted keeps its token.
+    /// </summary>
     public void Commit(StepPlan plan, StepResult result)
     {
         ReadOnlySpan<ScheduledSequence> rows = plan.Sequences;
         bool ended = false;
         for (int i = 0; i < rows.Length; i++)
         {
+            if (rows[i].Sequence.State == SequenceState.Finished)
+                continue;
             FinishReason reason = Commit(rows[i], result.Tokens[i]);
             if (reason == FinishReason.None)
                 continue;
             End(rows[i].Sequence, reason);
             ended = true;
         }
-        if (ended)
-            _running.RemoveAll(static sequence => sequence.State == SequenceState.Finished);
+        if (!ended)
+            return;
+        _running.RemoveAll(static sequence => sequence.State == SequenceState.Finished);
+        _waiting.RemoveAll(static sequence => sequence.State == SequenceState.Finished);
     }
 
     /// <summary>Ends a sequence between steps (cancelled or failed) and frees its blocks. Does nothing if it has ended.</summary>
@@ -130,7 +142,7 @@ internal sealed class Scheduler
         for (int i = 0; i < _running.Count; i++)
         {
             Sequence sequence = _running[i];
-            if (sequence.PendingCount != 1)
+            if (sequence.PendingCount != 1 || sequence.AwaitsResult)
                 continue;
             while (!TryReserve(sequence, margin: 0))
             {
@@ -168,7 +180,7 @@ internal sealed class Scheduler
         while (admitted < _waiting.Count && _running.Count < _limits.SequencesMax && plan.TokenCount < _limits.TokensMax)
         {
             Sequence sequence = _waiting[admitted];
-            if (!TryReserve(sequence, margin: _running.Count == 0 ? 0 : _watermark))
+            if (sequence.InFlightCount > 0 || !TryReserve(sequence, margin: _running.Count == 0 ? 0 : _watermark))
                 break;
             sequence.Slot = _freeSlots.Pop();
             sequence.State = SequenceState.Running;
@@ -179,19 +191,42 @@ internal sealed class Scheduler
         _waiting.RemoveRange(0, admitted);
     }
 
-    private static void Schedule(StepPlan plan, Sequence sequence, int count, bool isNewInSlot) => plan.Add(new ScheduledSequence
+    /// <summary>Plans tokens as if the step had run: the next plan may be made before its result is known.</summary>
+    private static void Schedule(StepPlan plan, Sequence sequence, int count, bool isNewInSlot)
     {
-        Sequence = sequence,
-        Start = sequence.ComputedCount,
-        Count = count,
-        Samples = count == sequence.PendingCount,
-        IsNewInSlot = isNewInSlot,
-    });
+        bool samples = count == sequence.PendingCount;
+        int row = plan.Sequences.Length;
+        plan.Add(new ScheduledSequence
+        {
+            Sequence = sequence,
+            Start = sequence.ComputedCount,
+            Count = count,
+            Samples = samples,
+            TokenSource = sequence.InFlightCount > 0 ? sequence.InFlightRow : null,
+            IsNewInSlot = isNewInSlot,
+        });
+        sequence.ComputedCount += count;
+        if (!samples)
+            return;
+        sequence.InFlightCount++;
+        sequence.InFlightRow = row;
+    }
+
+    private bool AnyInFlight()
+    {
+        foreach (Sequence sequence in Running)
+            if (sequence.InFlightCount > 0)
+                return true;
+        foreach (Sequence sequence in Waiting)
+            if (sequence.InFlightCount > 0)
+                return true;
+        return false;
+    }
 
     /// <summary>Gives a sequence the blocks of all its tokens, or nothing if fewer than needed plus the margin are free.</summary>
     private bool TryReserve(Sequence sequence, int margin)
     {
-        int missing = (int)KvDemand.Blocks(sequence.TokenCount, _limits.BlockSize) - sequence.Blocks.Count;
+        int missing = (int)KvDemand.Blocks(sequence.ExpectedCount, _limits.BlockSize) - sequence.Blocks.Count;
         if (missing > 0 && missing > _pool.FreeCount - margin)
             return false;
         for (int i = 0; i < missing; i++)
@@ -215,7 +250,8 @@ internal sealed class Scheduler
     private static FinishReason Commit(in ScheduledSequence row, in SampledToken sampled)
     {
         Sequence sequence = row.Sequence;
-        sequence.ComputedCount = row.Start + row.Count;
+        if (row.Samples)
+            sequence.InFlightCount--;
         if (sampled.Failed)
             return FinishReason.Error;
         if (sampled.PromptLogprobs is not null)

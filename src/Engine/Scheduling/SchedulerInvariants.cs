@@ -37,8 +37,10 @@ internal static class SchedulerInvariants
         foreach (Sequence sequence in scheduler.Running)
         {
             int count = sequence.Blocks.Count;
-            Require(count >= KvDemand.Blocks(sequence.ComputedCount, limits.BlockSize) && count <= KvDemand.Blocks(sequence.TokenCount, limits.BlockSize),
-                sequence, $"holds {count} blocks for {sequence.ComputedCount} computed of {sequence.TokenCount} tokens");
+            Require(count >= KvDemand.Blocks(sequence.ComputedCount, limits.BlockSize) && count <= KvDemand.Blocks(sequence.ExpectedCount, limits.BlockSize),
+                sequence, $"holds {count} blocks for {sequence.ComputedCount} computed of {sequence.ExpectedCount} tokens");
+            Require(sequence.InFlightCount is 0 or 1 && sequence.PendingCount >= 1, sequence,
+                $"has {sequence.InFlightCount} tokens in flight and {sequence.PendingCount} to compute");
             HashSet<int> own = [];
             foreach (int block in sequence.Blocks.Blocks)
             {

@@ -7,7 +7,7 @@ internal struct ScheduledSequence
 {
     public Sequence Sequence;
 
-    /// <summary>First token computed: the sequence's ComputedCount when the step was planned.</summary>
+    /// <summary>First token computed: the sequence's ComputedCount before the step was planned.</summary>
     public int Start;
 
     /// <summary>Tokens computed in this step, at least 1.</summary>
@@ -15,6 +15,12 @@ internal struct ScheduledSequence
 
     /// <summary>True if the last token computed is the sequence's last token, so the step draws the next one.</summary>
     public bool Samples;
+
+    /// <summary>
+    /// Null if every token is known. Otherwise the last one (the only one: Count is 1) is still in flight: it is what the step before
+    /// draws in this row of its plan, and the device takes it from there.
+    /// </summary>
+    public int? TokenSource;
 
     /// <summary>True if the slot was just assigned: the executor loads the whole block table and rebuilds token counts.</summary>
     public bool IsNewInSlot;

@@ -13,7 +13,8 @@ internal enum SequenceState
 
 /// <summary>
 /// One sequence of tokens: the prompt, what was drawn so far, and the KV blocks that hold it. Engine thread only.
-/// Tokens [0, ComputedCount) have their K and V in the cache.
+/// Tokens [0, ComputedCount) have their K and V in the cache once every step planned so far has run. The last of them may be tokens
+/// in flight: a planned step draws them, and the host has not read them yet.
 /// </summary>
 internal sealed class Sequence
 {
@@ -64,16 +65,31 @@ internal sealed class Sequence
     /// <summary>Where its tokens go; null in tests that look at the sequence itself.</summary>
     public Generation? Generation { get; init; }
 
-    /// <summary>Prompt and output tokens.</summary>
+    /// <summary>Prompt and output tokens that the host knows.</summary>
     public int TokenCount { get; private set; }
 
     public int OutputCount => TokenCount - PromptCount;
 
-    /// <summary>Tokens whose K and V are in the cache; 0 after preemption by recompute.</summary>
+    /// <summary>Tokens that planned steps draw and whose result was not taken over yet.</summary>
+    public int InFlightCount { get; set; }
+
+    /// <summary>Tokens known or in flight.</summary>
+    public int ExpectedCount => TokenCount + InFlightCount;
+
+    /// <summary>Row, in the plan of the step that draws it, of the token last sent in flight.</summary>
+    public int InFlightRow { get; set; }
+
+    /// <summary>
+    /// True if no token can be planned before a result arrives: the token in flight is the last one allowed. A sequence whose next mask
+    /// depends on its own last token would wait here as well.
+    /// </summary>
+    public bool AwaitsResult => InFlightCount > 0 && OutputCount + InFlightCount >= MaxOutputCount;
+
+    /// <summary>Tokens computed by the steps planned so far; 0 after preemption by recompute.</summary>
     public int ComputedCount { get; set; }
 
     /// <summary>Tokens still to compute before the next one can be drawn: 1 in decode.</summary>
-    public int PendingCount => TokenCount - ComputedCount;
+    public int PendingCount => ExpectedCount - ComputedCount;
 
     /// <summary>Row of per-sequence device state (block table, token counts) in [0, MaxSequences), or -1 while not running.</summary>
     public int Slot { get; set; } = -1;
@@ -83,7 +99,7 @@ internal sealed class Sequence
     /// <summary>Log-probabilities of prompt tokens known so far, from the first on; null unless asked for. Kept across preemption.</summary>
     public List<PromptLogprob>? PromptLogprobs { get; private set; }
 
-    /// <summary>All tokens so far.</summary>
+    /// <summary>All tokens that the host knows.</summary>
     public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, TokenCount);
 
     public void Append(int token)

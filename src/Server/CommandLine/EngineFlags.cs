@@ -14,8 +14,9 @@ internal sealed class EngineFlags
     };
 
     private readonly Option<string?> _modelOption = Flag.Of<string?>("--model", "The same as MODEL.");
-    private readonly Option<DeviceKind> _device = Choice("--device", "Where to compute: auto (a usable GPU, else the CPU), cpu, cuda.",
-        DeviceKind.Auto, ("auto", DeviceKind.Auto), ("cpu", DeviceKind.Cpu), ("cuda", DeviceKind.Cuda));
+    private readonly Option<DeviceKind> _device = Choice("--device",
+        "Where to compute: auto (a usable GPU, else the CPU), cpu, cuda, emulated (the GPU's kernels on the processor: slow, for tests).",
+        DeviceKind.Auto, ("auto", DeviceKind.Auto), ("cpu", DeviceKind.Cpu), ("cuda", DeviceKind.Cuda), ("emulated", DeviceKind.Emulated));
 
     private readonly Option<ModelDType> _dtype = Choice("--dtype", "Precision: auto (the model's own), float32, bfloat16, float16.", ModelDType.Auto,
         ("auto", ModelDType.Auto), ("float32", ModelDType.Float32), ("float", ModelDType.Float32), ("bfloat16", ModelDType.BFloat16),
@@ -41,13 +42,17 @@ internal sealed class EngineFlags
         "--max-num-queued-tokens");
     private readonly Option<string?> _instructionSet = Flag.Of<string?>("--instruction-set",
         "Force a CPU path: scalar, avx2, avx512, avx512_bf16, amx.");
+    private readonly Option<Toggle> _graphs = OnOff("--cuda-graphs",
+        "Record decode steps and replay each with one call: auto (on a GPU), on, off.");
+    private readonly Option<Toggle> _asyncScheduling = OnOff("--async-scheduling",
+        "Launch a step before the tokens of the one before are read: auto (on a GPU), on, off.");
     private readonly Option<string?> _trustRemoteCode = new("--trust-remote-code") { Hidden = true, Arity = ArgumentArity.ZeroOrOne };
 
     public EngineFlags(Command command)
     {
         command.Add(_model);
         foreach (Option option in (Option[])[_modelOption, _device, _dtype, _maxModelLength, _blockSize, _maxSequences, _maxBatchedTokens,
-            _kvCacheMemory, _threads, _seed, _maxQueuedRequests, _maxQueuedTokens, _instructionSet, _trustRemoteCode])
+            _kvCacheMemory, _threads, _seed, _maxQueuedRequests, _maxQueuedTokens, _instructionSet, _graphs, _asyncScheduling, _trustRemoteCode])
             command.Add(option);
         command.Validators.Add(Check);
     }
@@ -70,6 +75,8 @@ internal sealed class EngineFlags
             MaxQueuedRequests = parsed.GetValue(_maxQueuedRequests),
             MaxQueuedTokens = parsed.GetValue(_maxQueuedTokens),
             InstructionSet = parsed.GetValue(_instructionSet),
+            Graphs = parsed.GetValue(_graphs),
+            AsyncScheduling = parsed.GetValue(_asyncScheduling),
         };
         options.Validate();
         if (!Directory.Exists(options.ModelPath))
@@ -86,6 +93,9 @@ internal sealed class EngineFlags
         if (result.GetResult(_trustRemoteCode) is { Implicit: false })
             result.AddError("--trust-remote-code does not exist here: code that comes with a model is never run");
     }
+
+    private static Option<Toggle> OnOff(string name, string description) =>
+        Choice(name, description, Toggle.Auto, ("auto", Toggle.Auto), ("on", Toggle.On), ("off", Toggle.Off));
 
     /// <summary>An option with a closed set of words.</summary>
     private static Option<T> Choice<T>(string name, string description, T fallback, params (string Word, T Value)[] choices) => new(name)
