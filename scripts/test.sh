@@ -64,7 +64,7 @@ need_tools
 mkdir -p "$root/artifacts"
 cd "$root"
 say "Build"
-build_native "$native_build"
+build_native "$native_build" all
 dotnet build NativeLM.sln -c Release -v quiet --nologo
 export NATIVELM_LIBRARY_PATH=$native_build
 
@@ -77,9 +77,9 @@ done
 
 if ! $fast && [ ${#words[@]} -eq 0 ]; then
     say "Sanitizers"
-    build_native "$root/artifacts/native-asan" -DNATIVELM_SANITIZE="address;undefined"
+    build_native "$root/artifacts/native-asan" all -DNATIVELM_SANITIZE="address;undefined"
     run native-asan env ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1 "$root/artifacts/native-asan/nativelm_tests_cpu"
-    build_native "$root/artifacts/native-tsan" -DNATIVELM_SANITIZE=thread
+    build_native "$root/artifacts/native-tsan" all -DNATIVELM_SANITIZE=thread
     run native-tsan env TSAN_OPTIONS=halt_on_error=1 "$root/artifacts/native-tsan/nativelm_tests_cpu"
 
     say "Format"
