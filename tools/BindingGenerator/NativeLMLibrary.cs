@@ -52,6 +52,7 @@ internal sealed class NativeLMLibrary
         outputs.Add(new("src/Interop/Generated/NativeApi.g.cs", csharp.Api()));
         outputs.Add(new("native/tests/abi_layout.c", CEmitter.Layout(unit)));
         outputs.Add(new("native/core/abi_hash.h", CEmitter.Hash(unit, AbiVersion)));
+        outputs.Add(new("benchmarks/reference/abi.py", new PythonEmitter(unit, AbiVersion).Module()));
     }
 
     private static void HoldEnumeration(TranslationUnit unit, string @class, string field, string enumeration) =>

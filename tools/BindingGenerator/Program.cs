@@ -13,7 +13,7 @@ internal static class Program
           --help           this text
 
         writes: src/Interop/Generated/NativeTypes.g.cs, src/Interop/Generated/NativeApi.g.cs,
-                native/tests/abi_layout.c, native/core/abi_hash.h
+                native/tests/abi_layout.c, native/core/abi_hash.h, benchmarks/reference/abi.py
         """;
 
     private static int Main(string[] args)
