@@ -4,6 +4,7 @@
 // as a device may be: host code that reuses a buffer too early shows itself. Copies from memory that is not pinned take their
 // bytes at the call, and copies to such memory wait, as CUDA's do.
 #include "emulator_state.h"
+#include "sanitizers.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -44,6 +45,9 @@ namespace {
 constexpr int runtime_version = 12040;
 constexpr int old_driver_version = 11040;
 constexpr size_t device_alignment = 256;
+// Behind an allocation lies memory of none, so that the byte past its end is out of bounds. The address sanitizer sees to that
+// itself, to the byte.
+constexpr size_t gap_bytes = NLM_ADDRESS_SANITIZER ? 0 : device_alignment;
 
 struct Allocation {
     size_t bytes;
@@ -137,7 +141,7 @@ cudaError_t allocate(void** memory, size_t bytes, bool pinned) {
     if (fault_strikes(pinned ? Fault::host_malloc : Fault::malloc)) return finish(cudaErrorMemoryAllocation);
     if (!pinned && r.device_bytes + bytes > settings().memory_bytes) return finish(cudaErrorMemoryAllocation);
     void* fresh = nullptr;
-    if (posix_memalign(&fresh, device_alignment, bytes) != 0) return finish(cudaErrorMemoryAllocation);
+    if (posix_memalign(&fresh, device_alignment, bytes + gap_bytes) != 0) return finish(cudaErrorMemoryAllocation);
     std::memset(fresh, 0xff, bytes); // NaN: what nobody wrote shows
     r.allocations[reinterpret_cast<uintptr_t>(fresh)] = {bytes, pinned};
     if (!pinned) r.device_bytes += bytes;
