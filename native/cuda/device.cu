@@ -130,6 +130,7 @@ extern "C" int32_t nlm_device_close(nlm_device* device) {
                     "device: %zu allocations and %d streams, events and graphs are still open; free them first", buffers,
                     handles);
         const std::unique_ptr<nlm_device> closed(device);
+        device->staging.release();
         const cudaError_t error = cudaStreamDestroy(device->zeroing);
         require_not_lost(*device);
         use_no_device();

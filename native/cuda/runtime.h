@@ -3,6 +3,7 @@
 
 #include "check.h"
 #include "device/simt.cuh"
+#include "staging.h"
 
 #include <atomic>
 #include <cstddef>
@@ -16,6 +17,7 @@ struct nlm_device {
     int multiprocessors = 0;
     int shared_memory_limit = 0;    // bytes a block may ask for
     cudaStream_t zeroing = nullptr; // fills new memory
+    nlm::cuda::Staging staging;     // of weights on their way to the device
 
     struct Allocation {
         size_t bytes;
