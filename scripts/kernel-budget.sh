@@ -16,7 +16,7 @@ case ${1:-} in
 --update) update=true && shift ;;
 esac
 [ $# = 2 ] && [ -x "$1" ] && [ -e "$2" ] || die "expected an nvcc and a library, found: $* (see --help)"
-nvcc=$1 library=$2
+nvcc=$1 library=$(readlink -f "$2")
 tools=$(dirname "$(readlink -f "$nvcc")")
 budget=$root/native/budget.tsv
 compiler=nvcc-$(nvcc_version "$nvcc")
@@ -37,10 +37,14 @@ resources() {
 }
 
 # Prints mangled kernel, architecture and how often each instruction that matters occurs.
-instructions() { # architecture
-    "$tools/cuobjdump" -sass -arch "$1" "$library" | awk -v OFS='\t' -v arch="$1" '
-        function flush() { if (name != "") print name, arch, n["HMMA"] + 0, n["LDSM"] + 0, n["LDGSTS"] + 0, n["LDG128"] + 0, n["STG128"] + 0, n["HGMMA"] + 0, n["UTMALDG"] + 0, n["LDL"] + n["STL"]; delete n }
-        $1 == "Function" { flush(); name = $3 }
+instructions() { # cubin named FILE.ARCHITECTURE.cubin
+    local architecture=${1%.cubin}
+    "$tools/nvdisasm" -ndf -c "$1" | awk -v OFS='\t' -v arch="${architecture##*.}" '
+        function flush() {
+            if (name != "") print name, arch, n["HMMA"] + 0, n["LDSM"] + 0, n["LDGSTS"] + 0, n["LDG128"] + 0, n["STG128"] + 0, n["HGMMA"] + 0, n["UTMALDG"] + 0, n["LDL"] + n["STL"]
+            delete n
+        }
+        /^\.text\.[^ ]*:$/ { flush(); name = substr($1, 7, length($1) - 7) }
         $1 ~ /^\/\*[0-9a-f]+\*\/$/ {
             code = $2 ~ /^@/ ? $3 : $2
             split(code, part, ".")
@@ -53,11 +57,12 @@ instructions() { # architecture
 resources >"$work/resources"
 mapfile -t architectures < <(cut -f3 "$work/resources" | sort -u)
 [ ${#architectures[@]} -gt 0 ] || die "$library holds no machine code for any GPU"
-printf '%s\n' "${architectures[@]}" | {
-    export -f instructions
-    export tools library
-    xargs -P "$(nproc)" -I{} bash -c 'instructions {}'
-} >"$work/instructions"
+mkdir "$work/cubins"
+(cd "$work/cubins" && "$tools/cuobjdump" -xelf all "$library" >/dev/null)
+export -f instructions
+export tools
+find "$work/cubins" -name '*.cubin' -print0 | xargs -0 -P "$(nproc)" -I{} bash -c 'instructions {} >{}.counts'
+cat "$work"/cubins/*.counts >"$work/instructions"
 
 # Rows: file, kernel, architecture, compiler, registers, stack, shared, HMMA, LDSM, LDGSTS, LDG.128, STG.128, HGMMA, UTMALDG, local.
 awk -F'\t' -v OFS='\t' -v compiler="$compiler" '
