@@ -40,7 +40,7 @@ public sealed class AdmissionTests
     [MemberData(nameof(BadSampling))]
     public async Task A_parameter_out_of_range_is_refused_by_name(string parameter, SamplingParams sampling)
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor());
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, new ScriptedExecutor());
         GenerationRequest request = new() { PromptIds = new[] { 5 }, Sampling = sampling };
         RequestRejectedException refused = Assert.Throws<RequestRejectedException>(() => engine.Submit(request));
         Assert.Equal((RejectionKind.InvalidValue, parameter), (refused.Kind, refused.Parameter));
@@ -55,7 +55,7 @@ public sealed class AdmissionTests
     [InlineData(new[] { int.MinValue })]
     public async Task A_prompt_without_tokens_or_outside_the_vocabulary_is_refused(int[] prompt)
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor());
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, new ScriptedExecutor());
         RequestRejectedException refused = Assert.Throws<RequestRejectedException>(() => engine.Submit(new GenerationRequest { PromptIds = prompt }));
         Assert.Equal((RejectionKind.InvalidValue, "prompt"), (refused.Kind, refused.Parameter));
     }
@@ -63,7 +63,7 @@ public sealed class AdmissionTests
     [Fact]
     public async Task Beyond_the_context_is_refused_with_the_counts()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor(), context: 32);
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, new ScriptedExecutor(), context: 32);
         Assert.Equal("prompt", Refused(engine, TestEngine.Request(32, maxTokens: 1), RejectionKind.ContextLengthExceeded).Parameter);
         RequestRejectedException both = Refused(engine, TestEngine.Request(20, maxTokens: 13), RejectionKind.ContextLengthExceeded);
         Assert.Equal("max_tokens", both.Parameter);
@@ -75,7 +75,7 @@ public sealed class AdmissionTests
     [Fact]
     public async Task A_request_that_can_never_fit_the_pool_is_refused_with_the_block_arithmetic()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor(), blocks: 5, context: 256); // 4 blocks of 8
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, new ScriptedExecutor(), blocks: 5, context: 256); // 4 blocks of 8
         RequestRejectedException refused = Refused(engine, TestEngine.Request(20, maxTokens: 14), RejectionKind.KvCapacityExceeded);
         Assert.Contains("5 KV blocks", refused.Message);
         Assert.Contains("the pool has 4", refused.Message);
@@ -88,7 +88,7 @@ public sealed class AdmissionTests
     [Fact]
     public async Task Without_a_limit_the_output_is_what_the_pool_can_hold()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor(), blocks: 5, context: 256);
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, new ScriptedExecutor(), blocks: 5, context: 256);
         List<TokenEvent> events = await engine.Submit(TestEngine.Request(20, maxTokens: null)).ReadAll();
         Assert.Equal((13, FinishReason.Length), (events.Count, events[^1].FinishReason));
     }
@@ -98,7 +98,7 @@ public sealed class AdmissionTests
     {
         using ManualResetEventSlim gate = new(false);
         ScriptedExecutor executor = new() { BeforeStep = _ => gate.Wait(Patience) };
-        await using LlmEngine engine = TestEngine.Start(executor, sequences: 2, queuedRequests: 3);
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, executor, sequences: 2, queuedRequests: 3);
         List<Generation> taken = [];
         RequestRejectedException? refused = null;
         while (refused is null)
@@ -132,7 +132,7 @@ public sealed class AdmissionTests
                 gate.Wait(Patience);
             },
         };
-        await using LlmEngine engine = TestEngine.Start(executor, sequences: 1, queuedTokens: 10);
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, executor, sequences: 1, queuedTokens: 10);
         Generation first = engine.Submit(TestEngine.Request(4));
         running.Wait();
         Generation second = engine.Submit(TestEngine.Request(40)); // above the bound, but nothing else waits
@@ -146,7 +146,7 @@ public sealed class AdmissionTests
     public async Task Cancelled_waiting_requests_make_room_in_the_queue()
     {
         using SemaphoreSlim steps = new(1);
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) }, sequences: 1, queuedRequests: 1);
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) }, sequences: 1, queuedRequests: 1);
         Generation running = engine.Submit(TestEngine.Request(maxTokens: 3));
         await using IAsyncEnumerator<TokenEvent> reader = running.GetAsyncEnumerator();
         await reader.MoveNextAsync(); // it has left the queue

@@ -4,14 +4,14 @@ using Xunit;
 
 namespace NativeLM.Tests;
 
-public sealed class EngineLoopTests
+public abstract class EngineLoopTests(bool isAsync)
 {
     [Fact]
     public async Task A_steady_decode_step_allocates_nothing_on_the_engine_thread()
     {
         List<long> allocated = new(4096);
         ScriptedExecutor executor = new() { BeforeStep = _ => allocated.Add(GC.GetAllocatedBytesForCurrentThread()) };
-        await using (LlmEngine engine = TestEngine.Start(executor, blocks: 4097, sequences: 16, context: 2048))
+        await using (LlmEngine engine = TestEngine.Start(isAsync, executor, blocks: 4097, sequences: 16, context: 2048))
             await Task.WhenAll(Enumerable.Range(0, 16).Select(i => engine.Submit(TestEngine.Request(4, 1000, 100 + i)).ReadAll()));
         // Steps 520 to 950: token arrays and block tables do not grow there. A reader that falls behind lets its channel grow, which is no
         // cost of the step: most steps must be free of it.
@@ -23,7 +23,7 @@ public sealed class EngineLoopTests
     public async Task An_idle_engine_uses_no_processor_and_wakes_at_once()
     {
         ScriptedExecutor executor = new();
-        await using LlmEngine engine = TestEngine.Start(executor);
+        await using LlmEngine engine = TestEngine.Start(isAsync, executor);
         await engine.BecomesIdle();
         long turns = engine.Metrics.Steps.Value;
         await Task.Delay(50);
@@ -36,7 +36,7 @@ public sealed class EngineLoopTests
     {
         HashSet<ulong> seeds = [];
         ScriptedExecutor executor = new() { BeforeStep = plan => seeds.Add(plan.Sequences[0].Sequence.Seed) };
-        await using LlmEngine engine = TestEngine.Start(executor);
+        await using LlmEngine engine = TestEngine.Start(isAsync, executor);
         for (int i = 0; i < 10; i++)
             await engine.Submit(TestEngine.Request(maxTokens: 1)).ReadAll();
         Assert.Equal(10, seeds.Count);
@@ -47,7 +47,7 @@ public sealed class EngineLoopTests
     [Fact]
     public async Task Metrics_add_up()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor());
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor());
         await Task.WhenAll(Enumerable.Range(0, 5).Select(_ => engine.Submit(TestEngine.Request(promptCount: 7, maxTokens: 9)).ReadAll()));
         Assert.Throws<RequestRejectedException>(() => engine.Submit(TestEngine.Request(promptCount: 0)));
         await engine.BecomesIdle();
@@ -65,3 +65,7 @@ public sealed class EngineLoopTests
         Assert.Equal(metrics.All.Select(m => (m.Name, m.LabelValue)).Distinct().Count(), metrics.All.Count);
     }
 }
+
+public sealed class EngineLoopTestsOneStepAtATime() : EngineLoopTests(isAsync: false);
+
+public sealed class EngineLoopTestsOneStepAhead() : EngineLoopTests(isAsync: true);

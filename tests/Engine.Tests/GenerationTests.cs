@@ -4,14 +4,14 @@ using Xunit;
 
 namespace NativeLM.Tests;
 
-public sealed class GenerationTests
+public abstract class GenerationTests(bool isAsync)
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10); // a held step goes on after it, so that a failed test can end
 
     [Fact]
     public async Task A_generation_gives_its_tokens_in_order_and_ends_once()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor());
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor());
         List<TokenEvent> events = await engine.Submit(TestEngine.Request(promptCount: 4, maxTokens: 6, first: 100)).ReadAll();
         Assert.Equal([114, 115, 116, 117, 118, 119], events.Select(e => e.TokenId));
         Assert.Equal(FinishReason.Length, events[^1].FinishReason);
@@ -22,7 +22,7 @@ public sealed class GenerationTests
     public async Task A_stop_token_is_reported_apart_from_the_output()
     {
         ScriptedExecutor executor = new() { Next = sequence => sequence.OutputCount == 2 ? 77 : 50 };
-        await using LlmEngine engine = TestEngine.Start(executor);
+        await using LlmEngine engine = TestEngine.Start(isAsync, executor);
         List<TokenEvent> events = await engine.Submit(TestEngine.Request(sampling: new SamplingParams { StopTokenIds = [77] })).ReadAll();
         Assert.Equal([50, 50, -1], events.Select(e => e.TokenId));
         Assert.Equal((FinishReason.Stop, 77), (events[^1].FinishReason, events[^1].StopTokenId));
@@ -32,7 +32,7 @@ public sealed class GenerationTests
     public async Task Eos_ends_unless_ignored()
     {
         ScriptedExecutor executor = new() { Next = _ => 2 };
-        await using LlmEngine engine = TestEngine.Start(executor);
+        await using LlmEngine engine = TestEngine.Start(isAsync, executor);
         List<TokenEvent> stops = await engine.Submit(TestEngine.Request()).ReadAll();
         List<TokenEvent> goesOn = await engine.Submit(TestEngine.Request(sampling: new SamplingParams { IgnoreEos = true })).ReadAll();
         Assert.Equal(FinishReason.Stop, Assert.Single(stops).FinishReason);
@@ -42,14 +42,14 @@ public sealed class GenerationTests
     [Fact]
     public async Task Without_a_limit_it_goes_on_to_the_end_of_the_context()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor(), context: 40);
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor(), context: 40);
         Assert.Equal(30, (await engine.Submit(TestEngine.Request(promptCount: 10, maxTokens: null)).ReadAll()).Count);
     }
 
     [Fact]
     public async Task Cancelling_a_stream_frees_every_block()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor());
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor());
         Generation generation = engine.Submit(TestEngine.Request(maxTokens: null, sampling: new SamplingParams { IgnoreEos = true }));
         int read = 0;
         await foreach (TokenEvent token in generation)
@@ -62,8 +62,8 @@ public sealed class GenerationTests
     [Fact]
     public async Task A_cancelled_generation_ends_with_cancelled_and_keeps_its_tokens()
     {
-        using SemaphoreSlim steps = new(3);
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) });
+        using SemaphoreSlim steps = new(isAsync ? 4 : 3); // three are collected
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) });
         Generation generation = engine.Submit(TestEngine.Request(maxTokens: 50));
         await using IAsyncEnumerator<TokenEvent> reader = generation.GetAsyncEnumerator();
         for (int i = 0; i < 3; i++)
@@ -81,7 +81,7 @@ public sealed class GenerationTests
     [Fact]
     public async Task Cancelling_the_token_of_the_reader_ends_the_request()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => Thread.Sleep(1) });
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor { BeforeStep = _ => Thread.Sleep(1) });
         using CancellationTokenSource source = new();
         Generation generation = engine.Submit(TestEngine.Request(maxTokens: null));
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
@@ -97,10 +97,21 @@ public sealed class GenerationTests
     public async Task A_reader_that_never_reads_is_cut_off_and_delays_nobody()
     {
         using SemaphoreSlim steps = new(100); // the engine is never more than 100 steps ahead of the reader that reads
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => steps.Wait(Patience) }, blocks: 1025, context: 4096);
+        using ManualResetEventSlim gate = new(false); // both begin together, or the first would use up the steps
+        ScriptedExecutor executor = new()
+        {
+            BeforeStep = _ =>
+            {
+                gate.Wait(Patience);
+                steps.Wait(Patience);
+            },
+        };
+        await using LlmEngine engine = TestEngine.Start(isAsync, executor, blocks: 1025, context: 4096);
         Generation unread = engine.Submit(TestEngine.Request(maxTokens: 3000));
+        Generation read = engine.Submit(TestEngine.Request(maxTokens: 2000));
+        gate.Set();
         int count = 0;
-        await foreach (TokenEvent _ in engine.Submit(TestEngine.Request(maxTokens: 2000)))
+        await foreach (TokenEvent _ in read)
         {
             count++;
             steps.Release();
@@ -118,7 +129,7 @@ public sealed class GenerationTests
     [Fact]
     public async Task Events_are_read_once()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor());
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor());
         Generation generation = engine.Submit(TestEngine.Request());
         await generation.ReadAll();
         Assert.Throws<InvalidOperationException>(() => generation.GetAsyncEnumerator());
@@ -132,7 +143,7 @@ public sealed class GenerationTests
             AfterRow = (in row, ref sampled) => sampled.PromptLogprobs =
                 row.Start == 0 ? [new PromptLogprob(101, -1, 3, []), new PromptLogprob(102, -2, 4, [])] : null,
         };
-        await using LlmEngine engine = TestEngine.Start(executor);
+        await using LlmEngine engine = TestEngine.Start(isAsync, executor);
         List<TokenEvent> events = await engine.Submit(TestEngine.Request(promptCount: 3, sampling: new SamplingParams { PromptLogprobs = 0 })).ReadAll();
         Assert.Equal([100, 101, 102], events[0].PromptLogprobs!.Select(entry => entry.TokenId));
         Assert.All(events[1..], e => Assert.Null(e.PromptLogprobs));
@@ -143,11 +154,11 @@ public sealed class GenerationTests
     {
         async Task<int[]> Alone(int i)
         {
-            await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor(), blocks: 65);
+            await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor(), blocks: 65);
             return [.. (await engine.Submit(TestEngine.Request(5 + i, 40, 100 + i)).ReadAll()).Select(e => e.TokenId)];
         }
         using ManualResetEventSlim gate = new(false);
-        await using LlmEngine crowded = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => gate.Wait(Patience) }, blocks: 12, tokens: 9);
+        await using LlmEngine crowded = TestEngine.Start(isAsync, new ScriptedExecutor { BeforeStep = _ => gate.Wait(Patience) }, blocks: 12, tokens: 9);
         Generation[] generations = [.. Enumerable.Range(0, 12).Select(i => crowded.Submit(TestEngine.Request(5 + i, 40, 100 + i)))];
         gate.Set();
         List<TokenEvent>[] outputs = await Task.WhenAll(generations.Select(g => g.ReadAll()));
@@ -159,7 +170,7 @@ public sealed class GenerationTests
     [Fact]
     public async Task Ten_thousand_random_cancels_restore_the_pool_exactly()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor(), blocks: 65, sequences: 16, tokens: 32, queuedRequests: 64);
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor(), blocks: 65, sequences: 16, tokens: 32, queuedRequests: 64);
         ConcurrentDictionary<FinishReason, int> reasons = [];
         int ended = 0;
         await Parallel.ForEachAsync(Enumerable.Range(0, 10_000), new ParallelOptions { MaxDegreeOfParallelism = 40 }, async (i, _) =>
@@ -192,3 +203,7 @@ public sealed class GenerationTests
         Assert.Equal(reasons.Where(r => r.Key != FinishReason.None).Sum(r => r.Value), ended);
     }
 }
+
+public sealed class GenerationTestsOneStepAtATime() : GenerationTests(isAsync: false);
+
+public sealed class GenerationTestsOneStepAhead() : GenerationTests(isAsync: true);

@@ -3,12 +3,12 @@ using Xunit;
 
 namespace NativeLM.Tests;
 
-public sealed class ShutdownTests
+public abstract class ShutdownTests(bool isAsync)
 {
     [Fact]
     public async Task Draining_lets_requests_finish_and_refuses_new_ones()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => Thread.Sleep(1) });
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor { BeforeStep = _ => Thread.Sleep(1) });
         Generation generation = engine.Submit(TestEngine.Request(maxTokens: 20));
         ValueTask drain = engine.DrainAsync(TimeSpan.FromSeconds(30));
         Assert.Equal(EngineState.Draining, engine.Health.State);
@@ -21,7 +21,7 @@ public sealed class ShutdownTests
     [Fact]
     public async Task After_the_grace_what_is_left_is_cancelled()
     {
-        await using LlmEngine engine = TestEngine.Start(new ScriptedExecutor { BeforeStep = _ => Thread.Sleep(5) }, sequences: 1);
+        await using LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor { BeforeStep = _ => Thread.Sleep(5) }, sequences: 1);
         Generation running = engine.Submit(TestEngine.Request(maxTokens: 200));
         Generation waiting = engine.Submit(TestEngine.Request(maxTokens: 200));
         await engine.DrainAsync(TimeSpan.FromMilliseconds(50));
@@ -33,7 +33,7 @@ public sealed class ShutdownTests
     public async Task Disposing_ends_every_stream_and_the_executor_and_can_be_repeated()
     {
         ScriptedExecutor executor = new() { BeforeStep = _ => Thread.Sleep(1) };
-        LlmEngine engine = TestEngine.Start(executor);
+        LlmEngine engine = TestEngine.Start(isAsync, executor);
         Generation generation = engine.Submit(TestEngine.Request(maxTokens: 200));
         await engine.DisposeAsync();
         await engine.DisposeAsync();
@@ -49,7 +49,7 @@ public sealed class ShutdownTests
     {
         for (int round = 0; round < 50; round++)
         {
-            LlmEngine engine = TestEngine.Start(new ScriptedExecutor());
+            LlmEngine engine = TestEngine.Start(isAsync, new ScriptedExecutor());
             Task[] clients = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
             {
                 try
@@ -66,3 +66,7 @@ public sealed class ShutdownTests
         }
     }
 }
+
+public sealed class ShutdownTestsOneStepAtATime() : ShutdownTests(isAsync: false);
+
+public sealed class ShutdownTestsOneStepAhead() : ShutdownTests(isAsync: true);

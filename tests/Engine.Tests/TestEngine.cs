@@ -2,11 +2,11 @@ using NativeLM.Engine;
 
 namespace NativeLM.Tests;
 
-/// <summary>Engines over a scripted executor, and short ways to use them.</summary>
+/// <summary>Engines over a scripted executor, one step at a time or one ahead, and short ways to use them.</summary>
 internal static class TestEngine
 {
     public static LlmEngine Start(
-        ScriptedExecutor executor, int blocks = 65, int blockSize = 8, int sequences = 8, int tokens = 64, int context = 256,
+        bool isAsync, ScriptedExecutor executor, int blocks = 65, int blockSize = 8, int sequences = 8, int tokens = 64, int context = 256,
         int? queuedRequests = null, long? queuedTokens = null, int[]? eos = null)
     {
         EngineInfo info = new()
@@ -22,6 +22,7 @@ internal static class TestEngine
             MaxSequences = sequences,
             MaxBatchedTokens = tokens,
             EosTokenIds = eos ?? [2],
+            IsAsync = isAsync,
         };
         EngineOptions options = new() { ModelPath = "scripted", Seed = 1, MaxQueuedRequests = queuedRequests, MaxQueuedTokens = queuedTokens };
         return new LlmEngine(executor, info, options);
