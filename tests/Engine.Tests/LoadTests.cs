@@ -45,11 +45,15 @@ public sealed class LoadTests : IDisposable
         Assert.Equal(0, engine.UsedBlocks());
     }
 
-    [Fact]
-    public async Task A_steady_decode_step_of_a_real_model_allocates_nothing_on_the_engine_thread()
+    [Theory]
+    [InlineData(Toggle.Off, Toggle.Off)]
+    [InlineData(Toggle.On, Toggle.Off)]
+    [InlineData(Toggle.On, Toggle.On)]
+    public async Task A_steady_decode_step_of_a_real_model_allocates_nothing_on_the_engine_thread(Toggle graphs, Toggle ahead)
     {
-        MeasuringExecutor executor = new(ModelRunner.Load(Options(Demo)));
-        await using (LlmEngine engine = new(executor, executor.Describe(), Options(Demo)))
+        EngineOptions options = Options(Demo) with { Graphs = graphs, AsyncScheduling = ahead };
+        MeasuringExecutor executor = new(ModelRunner.Load(options));
+        await using (LlmEngine engine = new(executor, executor.Describe(), options))
             await Task.WhenAll(Enumerable.Range(0, 4).Select(i => engine.Submit(new GenerationRequest
             {
                 PromptIds = new[] { 5 + i, 6, 7, 8 },
@@ -110,6 +114,7 @@ public sealed class LoadTests : IDisposable
             MaxSequences = runner.MaxSequences,
             MaxBatchedTokens = runner.MaxBatchedTokens,
             EosTokenIds = runner.EosTokenIds,
+            IsAsync = runner.IsAsync,
         };
 
         public void Dispose() => runner.Dispose();

@@ -5,7 +5,7 @@ using NativeLM.Engine.Scheduling;
 
 namespace NativeLM.Tests;
 
-/// <summary>Runners over test models, on the CPU backend.</summary>
+/// <summary>Runners over test models, on the CPU backend unless a test says otherwise.</summary>
 internal static class Runners
 {
     /// <summary>Options with a small pool, so that many runners fit beside one another.</summary>

@@ -57,6 +57,9 @@ internal sealed class StepDriver
 
     public int StepCount { get; private set; }
 
+    /// <summary>Rows of the graph that the last step replayed; 0 if its operations were called.</summary>
+    public int LastReplay { get; private set; }
+
     public DrivenSequence Add(ReadOnlySpan<int> prompt, SamplingParams sampling, int outputCount, ulong seed = 7, int[]? endIds = null)
     {
         DrivenSequence driven = new(new Sequence(_running.Count, prompt, sampling, seed, outputCount, endIds));
@@ -83,6 +86,7 @@ internal sealed class StepDriver
                 Schedule(driven.Sequence);
         _runner.Run(_plan, _result);
         StepCount++;
+        LastReplay = _result.IsReplay ? _result.BatchRows : 0;
         for (int i = 0; i < _plan.Sequences.Length; i++)
             Commit(_plan.Sequences[i], _result.Tokens[i]);
     }

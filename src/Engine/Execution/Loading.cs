@@ -71,7 +71,7 @@ internal sealed record Loading
     {
         (ModelDType.Float32, _) or (ModelDType.Auto, ModelDType.Float32) => DType.F32,
         (ModelDType.Float16, _) => DType.F16,
-        (ModelDType.Auto, ModelDType.Float16) when backend == Backend.Cuda => DType.F16,
+        (ModelDType.Auto, ModelDType.Float16) when backend != Backend.Cpu => DType.F16,
         _ => DType.BF16,
     };
 
