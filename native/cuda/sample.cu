@@ -57,6 +57,7 @@ NLM_API int32_t nlm_sample(nlm_stream* stream, const nlm_sample_args* args) {
     return guard("nlm_sample", [&] {
         check_call(stream, args);
         if (args->rows_max == 0) return;
+        check_shape(*args); // before the workspace is laid out
         check(*args, simt::workspace_bytes(*args));
         if (args->top_logprobs_max > simt::list_capacity)
             throw Error(NLM_UNSUPPORTED, "top_logprobs_max: a GPU reports at most %d alternatives, found %d", simt::list_capacity,
