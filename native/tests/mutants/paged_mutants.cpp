@@ -1,4 +1,5 @@
-// Softmax-weighted sum over a paged cache, parts merged by the last block to arrive: the shapes of paged attention in small.
+// Weighted sum over a paged cache and the sum of its weights, parts merged by the last block to arrive: the shapes of paged
+// attention in small.
 #include "mutants.h"
 
 #include <cmath>
@@ -28,7 +29,7 @@ struct Smem {
 
 // Values whose sum depends on the order of the splits.
 float value_of(int key) {
-    return key / split_keys == 1 ? 3e7f + static_cast<float>(key) : 0.37f * static_cast<float>(key + 1);
+    return key == 0 ? 1e8f : key % 20 == 0 ? 3.0f : 0.0f; // 3 is less than half a unit of 1e8, 6 is more
 }
 
 // Key t weighs 2^-(t % 5); a split leaves its sum of weights and of weighted values.
@@ -51,7 +52,7 @@ template <Bug bug> NLM_DEVICE void merge(const float* parts, float* out) {
         weight += part[0];
         value += part[1];
     }
-    store(out, value / weight);
+    store_vector(out, Vec<float, 2>{{value, weight}});
 }
 
 template <Bug bug> NLM_KERNEL paged_sum(const float* cache, const int32_t* table, float* parts, uint32_t* arrived, float* out) {
@@ -77,7 +78,7 @@ template <Bug bug> NLM_KERNEL paged_sum(const float* cache, const int32_t* table
 
 // Launches twice into a fresh output, as a decode loop would: what the first launch leaves behind may not matter.
 template <Bug bug> Outcome run() {
-    const DeviceArray<float> cache(block_total * block_size), parts(2 * splits), out(1);
+    const DeviceArray<float> cache(block_total * block_size), parts(2 * splits), out(2);
     const DeviceArray<int32_t> table(std::vector<int32_t>{7, 2, 5, 0, 8, 3});
     const DeviceArray<uint32_t> arrived(std::vector<uint32_t>{0});
     cache.fill(NAN); // freed blocks and slots past the sequence's end
@@ -105,7 +106,7 @@ std::vector<float> right() {
         weights += weight_sum;
         values += value_sum;
     }
-    return {values / weights};
+    return {values, weights};
 }
 
 const PlantedBugs planted({
