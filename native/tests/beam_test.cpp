@@ -62,7 +62,7 @@ struct Beams {
         args.workspace = workspace.data();
         CHECK(nlm_beam_topk(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
         CHECK(nlm_stream_synchronize(device.stream()) == NLM_OK, "%s", nlm_last_error());
-        return {candidates.copy(), flags.copy()};
+        return {candidates.read(), flags.read()};
     }
 };
 
@@ -127,7 +127,7 @@ Beams three_groups(uint64_t seed, int32_t vocabulary, int32_t count, double scal
 } // namespace
 
 TEST("Beam_groups_get_their_best_continuations") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         TestDevice device(isa, 2);
         for (const int32_t vocabulary : {1, 3, 64, 257, 5000, 70001}) {
             for (const int32_t count : {1, 2, 8, 128}) {
@@ -136,8 +136,8 @@ TEST("Beam_groups_get_their_best_continuations") {
                     three_groups(static_cast<uint64_t>(vocabulary + count), vocabulary, count, count == 8 ? 0.01 : 6);
                 const Answer answer = beams.run(device);
                 for (size_t group = 0; group < 3; group++) {
-                    CHECK(answer.flags[group] == 0, "%s: flags %d", family_name(isa), answer.flags[group]);
-                    check_group(beams, group, answer.group(group, static_cast<size_t>(count)), family_name(isa));
+                    CHECK(answer.flags[group] == 0, "%s: flags %d", target_name(isa), answer.flags[group]);
+                    check_group(beams, group, answer.group(group, static_cast<size_t>(count)), target_name(isa));
                 }
             }
         }
@@ -145,7 +145,7 @@ TEST("Beam_groups_get_their_best_continuations") {
 }
 
 TEST("Equal_beam_scores_go_by_row_and_then_by_token") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         TestDevice device(isa, 2);
         const int32_t vocabulary = 3001;
         std::vector<float> row;
@@ -155,7 +155,7 @@ TEST("Equal_beam_scores_go_by_row_and_then_by_token") {
         std::vector<int32_t> best;
         for (int32_t i = 0; i < vocabulary; i++)
             if (row[static_cast<size_t>(i)] == 10) best.push_back(i);
-        for (size_t i = 0; i < found.size(); i++) CHECK(found[i].row == 0 && found[i].token == best[i], "%s", family_name(isa));
+        for (size_t i = 0; i < found.size(); i++) CHECK(found[i].row == 0 && found[i].token == best[i], "%s", target_name(isa));
 
         // With fewer tokens of the best value the same tokens of each row follow, then the next value of the first row.
         Beams few{8, 10, {}, {-1, -1, -1}, {0, 3}};
@@ -165,23 +165,23 @@ TEST("Equal_beam_scores_go_by_row_and_then_by_token") {
         const Candidates order = few.run(device).candidates;
         for (size_t i = 0; i < order.size(); i++)
             CHECK(order[i].row == expected[i].first && order[i].token == expected[i].second, "%s place %zu: row %d token %d",
-                  family_name(isa), i, order[i].row, order[i].token);
+                  target_name(isa), i, order[i].row, order[i].token);
     }
 }
 
 // Far from zero, fp32 scores of different logits coincide: the lower token wins although its logit is lower.
 TEST("Beam_scores_that_round_to_the_same_number_are_ties") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         TestDevice device(isa, 1);
         const Beams beams{4, 4, {{1.00001f, 1.00002f, -30, 1.00003f}}, {-1e6f}, {0, 1}};
         const Candidates found = beams.run(device).candidates;
-        CHECK(found[0].token == 0 && found[1].token == 1 && found[2].token == 3 && found[3].token == 2, "%s", family_name(isa));
-        CHECK(found[0].score == found[2].score && found[0].logprob < found[2].logprob, "%s", family_name(isa));
+        CHECK(found[0].token == 0 && found[1].token == 1 && found[2].token == 3 && found[3].token == 2, "%s", target_name(isa));
+        CHECK(found[0].score == found[2].score && found[0].logprob < found[2].logprob, "%s", target_name(isa));
     }
 }
 
 TEST("Beam_groups_without_an_answer_are_flagged_and_their_neighbours_are_served") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         TestDevice device(isa, 2);
         const int32_t vocabulary = 130;
         Beams beams{
@@ -197,23 +197,23 @@ TEST("Beam_groups_without_an_answer_are_flagged_and_their_neighbours_are_served"
         const Answer answer = beams.run(device);
         const std::vector<int32_t> expected{
             0, NLM_SAMPLE_NONFINITE, NLM_SAMPLE_NONFINITE, 0, NLM_SAMPLE_NOTHING_ALLOWED, NLM_SAMPLE_NOTHING_ALLOWED, 0};
-        CHECK(answer.flags == expected, "%s", family_name(isa));
+        CHECK(answer.flags == expected, "%s", target_name(isa));
         for (size_t group = 0; group < 7; group++) {
             const Candidates found = answer.group(group, 4);
             if (answer.flags[group] == 0) continue;
             for (const nlm_beam_candidate& c : found)
-                CHECK(c.row == -1 && c.token == -1, "%s group %zu", family_name(isa), group);
+                CHECK(c.row == -1 && c.token == -1, "%s group %zu", target_name(isa), group);
         }
-        check_group(beams, 0, answer.group(0, 4), family_name(isa));
+        check_group(beams, 0, answer.group(0, 4), target_name(isa));
         const Candidates last = answer.group(6, 4);
-        for (const nlm_beam_candidate& c : last) CHECK(c.row == 7, "%s", family_name(isa));
+        for (const nlm_beam_candidate& c : last) CHECK(c.row == 7, "%s", target_name(isa));
         const Candidates lone = answer.group(3, 4);
-        CHECK(lone[0].token == 77 && lone[0].logprob == 0 && lone[0].score == -1 && lone[1].token == -1, "%s", family_name(isa));
+        CHECK(lone[0].token == 77 && lone[0].logprob == 0 && lone[0].score == -1 && lone[1].token == -1, "%s", target_name(isa));
     }
 }
 
 TEST("A_beam_group_has_the_same_bits_alone_and_among_others_and_groups_past_the_count_stay") {
-    for (const nlm_isa isa : supported_families()) {
+    for (const nlm_isa isa : targets()) {
         const int32_t vocabulary = 9000, count = 16;
         Beams beams = three_groups(11, vocabulary, count, 3);
         Answer expected;
@@ -221,7 +221,7 @@ TEST("A_beam_group_has_the_same_bits_alone_and_among_others_and_groups_past_the_
             TestDevice device(isa, threads);
             const Answer all = beams.run(device);
             if (expected.candidates.empty()) expected = all;
-            CHECK(same(all.candidates, expected.candidates), "%s", family_name(isa));
+            CHECK(same(all.candidates, expected.candidates), "%s", target_name(isa));
             for (size_t group = 0; group < 3; group++) {
                 const auto first = beams.starts[group], last = beams.starts[group + 1];
                 Beams alone{vocabulary, count, {}, {}, {0, last - first}};
@@ -229,7 +229,7 @@ TEST("A_beam_group_has_the_same_bits_alone_and_among_others_and_groups_past_the_
                 alone.cumulative.assign(beams.cumulative.begin() + first, beams.cumulative.begin() + last);
                 Candidates found = alone.run(device).candidates;
                 for (nlm_beam_candidate& c : found) c.row += first;
-                CHECK(same(found, all.group(group, static_cast<size_t>(count))), "%s group %zu", family_name(isa), group);
+                CHECK(same(found, all.group(group, static_cast<size_t>(count))), "%s group %zu", target_name(isa), group);
             }
         }
         TestDevice device(isa, 2);
@@ -237,9 +237,9 @@ TEST("A_beam_group_has_the_same_bits_alone_and_among_others_and_groups_past_the_
         beams.groups_max = 3;
         const Answer some = beams.run(device);
         CHECK(same(some.group(1, static_cast<size_t>(count)), expected.group(1, static_cast<size_t>(count))), "%s",
-              family_name(isa));
+              target_name(isa));
         CHECK(some.flags[2] == 7 && some.group(2, static_cast<size_t>(count))[0].token == 7, "%s: padding is not written",
-              family_name(isa));
+              target_name(isa));
     }
 }
 
