@@ -22,7 +22,7 @@ template <int TileM_, int TileN_, int WarpM_, int WarpN_, int Stages_, int Block
 };
 using WideTile = Tile<128, 256, 64, 64, 3, 1>;
 using SquareTile = Tile<128, 128, 64, 64, 3, 2>;
-using SmallTile = Tile<64, 64, 32, 32, 4, 4>;
+using SmallTile = Tile<64, 64, 32, 32, 4, 3>;
 
 template <typename T, typename Tile> struct TileShared {
     struct Stage {

@@ -48,6 +48,7 @@ struct Meeting {
     uint32_t mask = 0, arrived = 0;
     const char* name = "";
     Site site{};
+    unsigned number = 0; // of the meetings of its warp
     void* outs[warp_size];
 };
 
@@ -56,7 +57,8 @@ struct Warp {
     int meeting_count = 0;
     alignas(64) unsigned char in[warp_size][lane_bytes];
     alignas(16) unsigned char out[warp_size][lane_bytes];
-    char order_token = 0; // for the race detector: what warp_barrier orders
+    unsigned meetings_opened = 0;
+    char order_tokens[2 * warp_size]; // for the race detector: what warp_barrier orders, by the meeting's number
 };
 
 // Everything about the launch under way. One at a time, under the emulator's lock.
@@ -71,7 +73,11 @@ struct Machine {
     EmulatedThread* current = nullptr;
     int ended = 0, barrier_arrived = 0;
     Site barrier_site{};
-    char block_token = 0; // for the race detector: what block_barrier orders
+    // For the race detector: what the start, the end and the barriers of a block order. Start and end are apart, because the end
+    // of one thread does not come before the start of another; barriers take turns, because a thread that wakes late from one
+    // must not learn what others did on their way to the next.
+    char start_token = 0, end_token = 0, barrier_tokens[2] = {};
+    unsigned barriers_passed = 0;
     unsigned char* shared = nullptr;
     bool failed = false;
     uint64_t random = 0;
@@ -137,11 +143,11 @@ void thread_main() {
     Machine& m = the_machine;
     EmulatedThread& self = *m.current;
     self.fiber.entered();
-    race_acquire(&m);
+    race_acquire(&m.start_token);
     (*m.kernel)();
     if (!self.open_copies.empty() || !self.committed_copies.empty())
         fail("the thread ended with asynchronous copies that nobody waited for");
-    race_release(&m);
+    race_release(&m.end_token);
     self.state = ThreadState::ended;
     ++m.ended;
     leave(m, true);
@@ -172,7 +178,7 @@ void report_deadlock(Machine& m) {
 void abandon_threads(Machine& m) {
     for (int i = 0; i < m.shape.block; ++i) {
         EmulatedThread& thread = *m.threads[static_cast<size_t>(i)];
-        if (thread.state != ThreadState::ended) thread.fiber.abandon(&m);
+        if (thread.state != ThreadState::ended) thread.fiber.abandon(&m.end_token);
         thread.state = ThreadState::ended;
         thread.open_copies.clear();
         thread.committed_copies.clear();
@@ -195,7 +201,7 @@ void run_block(Machine& m, int block_x, int block_y) {
         thread.fiber.prepare(&thread_main);
     }
     make_all_ready(m);
-    race_release(&m);
+    race_release(&m.start_token);
     EmulatedThread* first = take_ready(m);
     m.current = first;
     running_thread = &first->context;
@@ -204,7 +210,7 @@ void run_block(Machine& m, int block_x, int block_y) {
     m.current = nullptr;
     if (!m.failed && m.ended < m.shape.block) report_deadlock(m);
     if (m.failed) abandon_threads(m);
-    race_acquire(&m);
+    race_acquire(&m.end_token);
     m.shared = nullptr;
 }
 
@@ -290,6 +296,7 @@ Meeting* open_meeting(Warp& warp, uint32_t mask, const char* name, Site site) {
     meeting->arrived = 0;
     meeting->name = name;
     meeting->site = site;
+    meeting->number = warp.meetings_opened++;
     return meeting;
 }
 
@@ -357,9 +364,12 @@ void collective(uint32_t mask, const char* name, Site site, const void* in, size
 void warp_barrier(uint32_t mask, Site site) {
     Machine& m = the_machine;
     Warp& warp = m.warps[static_cast<size_t>(m.current->context.thread / warp_size)];
-    race_release(&warp.order_token);
+    // A token of this meeting alone: a lane that wakes late must not learn what others did after it.
+    const Meeting* open = find_meeting(warp, mask);
+    char* const token = &warp.order_tokens[(open != nullptr ? open->number : warp.meetings_opened) % (2 * warp_size)];
+    race_release(token);
     collective(mask, "sync_warp", site, nullptr, 0, nullptr, 0, nullptr);
-    race_acquire(&warp.order_token);
+    race_acquire(token);
 }
 
 void block_barrier(Site site) {
@@ -369,14 +379,16 @@ void block_barrier(Site site) {
     if (!same_place(m.barrier_site, site))
         fail("threads of one block meet in sync_threads at %s:%d and at %s:%d", file_name(m.barrier_site.file),
              m.barrier_site.line, file_name(site.file), site.line);
-    race_release(&m.block_token);
+    char* const token = &m.barrier_tokens[m.barriers_passed % 2];
+    race_release(token);
     if (++m.barrier_arrived < m.shape.block) {
         wait_here(m, "sync_threads", site);
     } else {
         m.barrier_arrived = 0;
+        ++m.barriers_passed;
         make_all_ready(m, m.current->context.thread);
     }
-    race_acquire(&m.block_token);
+    race_acquire(token);
 }
 
 // ---- memory ----

@@ -54,6 +54,18 @@ public sealed class MemoryTests
         Assert.Contains("too little memory", error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(20, "--kv-cache-memory 20971520 would fit")] // weights and workspace were there: the pool may have what is left
+    [InlineData(1, "fewer --max-num-seqs")]
+    [InlineData(900, "close what else uses the device")] // more is free than the pool needs: something else was refused
+    public void Memory_that_the_device_refuses_after_all_is_told_with_what_would_fit(long leftMiB, string advice)
+    {
+        KvCacheSizing sizing = KvCacheSizing.Compute(Options, Limits, Figures(200));
+        string message = sizing.Refused(leftMiB * MiB, "the device refused 30 MiB").Message;
+        foreach (string part in (string[])[advice, "200.0 MiB", "100.0 MiB", "50.0 MiB", "30.0 MiB", "the device refused 30 MiB"])
+            Assert.Contains(part, message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Slot_numbers_stay_within_32_bits()
     {
@@ -68,16 +80,16 @@ public sealed class MemoryTests
     {
         if (File.Exists("/proc/driver/nvidia/version"))
             Assert.Skip("this machine has an NVIDIA driver");
-        EngineStartException error = Assert.Throws<EngineStartException>(() => DeviceSelection.Open(Options with { Device = DeviceKind.Cuda }));
+        EngineStartException error = Assert.Throws<EngineStartException>(() => DeviceSelection.Open(Options with { Device = DeviceKind.Cuda }, out _));
         Assert.Contains("no NVIDIA driver", error.Message, StringComparison.Ordinal);
         Assert.Contains("--device cpu", error.Message, StringComparison.Ordinal);
-        DeviceSelection.Open(Options with { Device = DeviceKind.Auto }).Dispose();
+        DeviceSelection.Open(Options with { Device = DeviceKind.Auto }, out _).Dispose();
     }
 
     [Fact]
     public void An_instruction_set_that_is_unknown_is_refused_with_the_list()
     {
         EngineOptions options = Options with { Device = DeviceKind.Cpu, InstructionSet = "sse" };
-        Assert.Contains("avx512", Assert.Throws<ArgumentException>(() => DeviceSelection.Open(options)).Message, StringComparison.Ordinal);
+        Assert.Contains("avx512", Assert.Throws<ArgumentException>(() => DeviceSelection.Open(options, out _)).Message, StringComparison.Ordinal);
     }
 }

@@ -112,8 +112,8 @@ NLM_DEVICE float exp2_approx(float x) {
 #endif
 }
 
-// The value itself, but hidden from the compiler: what follows from it is computed again where it is used, instead of being kept in
-// registers across a loop whose body needs them.
+// The value itself, but hidden from the compiler: what follows from it is computed again where it is used, instead of being kept
+// in registers across a loop whose body needs them.
 NLM_DEVICE int recomputed(int value) {
 #if defined(__CUDA_ARCH__)
     asm volatile("" : "+r"(value));

@@ -20,6 +20,9 @@ NLM_KERNEL failing_kernel() {
     if (thread_index() == 1) load(static_cast<const int*>(nullptr));
 }
 NLM_KERNEL empty_kernel() {}
+NLM_KERNEL note_kernel(int* next, int* threads) {
+    threads[atomic_add(next, 1)] = thread_index();
+}
 
 constexpr Launch one_warp{1, 1, 32};
 
@@ -267,13 +270,11 @@ TEST("Settings_that_are_not_understood_change_nothing") {
 
 TEST("Random_orders_repeat_with_their_seed") {
     const int64_t before = counter("launches");
-    const auto order_of = [](const char* settings_text) {
-        const Settings settings(settings_text);
-        static std::vector<int> order;
-        order.clear();
-        const auto note = +[]() -> void { order.push_back(thread_index()); };
-        CHECK(report_of(note, {1, 1, 64}).empty());
-        return order;
+    const auto order_of = [](const char* order) {
+        const Settings settings(order);
+        const DeviceArray<int> next(std::vector<int>{0}), threads(64);
+        CHECK(report_of(note_kernel, {1, 1, 64}, next.data(), threads.data()).empty());
+        return threads.copy();
     };
     CHECK(order_of("threads=forward")[5] == 5 && order_of("threads=reverse")[5] == 58);
     CHECK(order_of("threads=random:3") == order_of("threads=random:3") &&

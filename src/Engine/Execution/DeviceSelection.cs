@@ -8,17 +8,23 @@ internal static class DeviceSelection
     private const string DriverVersionFile = "/proc/driver/nvidia/version";
 
     /// <summary>Throws <see cref="EngineStartException"/> or <see cref="NativeLoadException"/> with what was found and what is needed.</summary>
-    public static Device Open(EngineOptions options) => options.Device switch
+    /// <param name="options">Which device.</param>
+    /// <param name="passedOver">Why auto did not take the GPU, where the machine has an NVIDIA driver; else null.</param>
+    public static Device Open(EngineOptions options, out string? passedOver)
     {
-        DeviceKind.Cpu => OpenCpu(options, Backend.Cpu),
-        DeviceKind.Emulated => OpenCpu(options, Backend.Emulated),
-        DeviceKind.Cuda => OpenCuda(options),
-        _ => HasCuda(options) ? OpenCuda(options) : OpenCpu(options, Backend.Cpu),
-    };
+        passedOver = null;
+        return options.Device switch
+        {
+            DeviceKind.Cpu => OpenCpu(options),
+            DeviceKind.Emulated => OpenGpu(options, Backend.Emulated, "--device emulated"),
+            DeviceKind.Cuda => OpenGpu(options, Backend.Cuda, "--device cuda"),
+            _ => TryOpenCuda(options, out passedOver) ?? OpenCpu(options),
+        };
+    }
 
-    private static Device OpenCpu(EngineOptions options, Backend backend)
+    private static Device OpenCpu(EngineOptions options)
     {
-        NativeLibrary library = NativeLibraryLoader.Load(backend, options.NativeLibraryFolder);
+        NativeLibrary library = NativeLibraryLoader.Load(Backend.Cpu, options.NativeLibraryFolder);
         Isa isa = ParseIsa(options.InstructionSet);
         if (isa != Isa.Auto && !library.IsSupported(isa))
         {
@@ -28,32 +34,40 @@ internal static class DeviceSelection
         return library.OpenDevice(new DeviceOptions { ThreadCount = options.Threads, Isa = isa });
     }
 
-    private static Device OpenCuda(EngineOptions options)
+    private static Device OpenGpu(EngineOptions options, Backend backend, string asked)
     {
+        if (options.InstructionSet is not null)
+            throw new EngineStartException($"{asked}: --instruction-set chooses a path of the processor; leave it out or use --device cpu");
+        try
+        {
+            return NativeLibraryLoader.Load(backend, options.NativeLibraryFolder).OpenDevice(new DeviceOptions());
+        }
+        catch (NativeException cause) when (backend == Backend.Cuda)
+        {
+            throw new EngineStartException(
+                $"{asked}: found {Driver()}; needed an NVIDIA GPU with its driver, and {NativeLibraryLoader.FileName(backend)}. "
+                + $"Use --device cpu to compute on the processor. ({cause.Message})", cause);
+        }
+        catch (NativeException cause) when (cause is not NativeLoadException)
+        {
+            throw new EngineStartException($"{asked}: {cause.Message}", cause);
+        }
+    }
+
+    /// <summary>The GPU where there is a usable one. Without a driver nobody expects one, so nothing is said.</summary>
+    private static Device? TryOpenCuda(EngineOptions options, out string? reason)
+    {
+        reason = null;
+        if (!File.Exists(DriverVersionFile) || options.InstructionSet is not null)
+            return null;
         try
         {
             return NativeLibraryLoader.Load(Backend.Cuda, options.NativeLibraryFolder).OpenDevice(new DeviceOptions());
         }
         catch (NativeException cause)
         {
-            throw new EngineStartException(
-                $"--device cuda: found {Driver()}; needed an NVIDIA GPU with its driver, and {NativeLibraryLoader.FileName(Backend.Cuda)}. "
-                + $"Use --device cpu to compute on the processor. ({cause.Message})", cause);
-        }
-    }
-
-    private static bool HasCuda(EngineOptions options)
-    {
-        if (!File.Exists(DriverVersionFile))
-            return false;
-        try
-        {
-            NativeLibraryLoader.Load(Backend.Cuda, options.NativeLibraryFolder);
-            return true;
-        }
-        catch (NativeLoadException)
-        {
-            return false;
+            reason = cause.Message;
+            return null;
         }
     }
 

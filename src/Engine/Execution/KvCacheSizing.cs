@@ -71,6 +71,18 @@ internal sealed record KvCacheSizing
             + $"{Limits.MaxModelLength} tokens in a sequence";
     }
 
+    /// <summary>For a device that refuses what the arithmetic promised: the figures, what is left now, and what to ask for instead.</summary>
+    public EngineStartException Refused(long freeBytes, string reason)
+    {
+        // The pool comes last: what is free then is what it may take. Before that even less than weights and workspace were to be had.
+        string advice = freeBytes > 2 * Memory.BlockBytes && freeBytes < PoolBytes
+            ? $"--kv-cache-memory {freeBytes / Memory.BlockBytes * Memory.BlockBytes} would fit"
+            : "close what else uses the device, or use a smaller model, --dtype bfloat16, fewer --max-num-seqs or fewer --max-num-batched-tokens";
+        return new EngineStartException(
+            $"out of memory while loading: found {Size(Memory.FreeBytes)} free at start and {Size(freeBytes)} now, needed {Size(Memory.WeightBytes)} for weights, "
+            + $"{Size(Memory.WorkspaceBytes)} for workspace and {Size(PoolBytes)} for the KV cache; {advice} ({reason})");
+    }
+
     /// <summary>Bytes in the unit that reads best.</summary>
     public static string Size(long bytes) => bytes switch
     {

@@ -45,22 +45,29 @@ internal sealed record Loading
         };
     }
 
+    /// <summary>Why auto did not take the GPU of this machine, or null.</summary>
+    public string? PassedOver { get; init; }
+
     /// <summary>Lines for the start-up report.</summary>
     public IEnumerable<string> Report(Device device)
     {
         yield return $"device: {Describe(device)}";
+        if (PassedOver is not null)
+            yield return $"the GPU is not used: {PassedOver.ReplaceLineEndings(" ")}";
         yield return $"model: {Config.ArchitectureName}, {Layout.Type} from a {CheckpointType} checkpoint, "
             + $"{Config.LayerCount} layers, vocabulary {Config.VocabularySize}";
         foreach (string line in Sizing.Report())
             yield return line;
     }
 
-    /// <summary>The device in words: backend, name, and on a CPU the instruction family and threads.</summary>
+    /// <summary>The device in words: backend, name, and what its numbers depend on.</summary>
     public static string Describe(Device device)
     {
         DeviceInfo info = device.Info;
-        string threads = info.ThreadCount > 0 ? $", {DeviceSelection.NameOf(info.Isa)}, {info.ThreadCount} threads" : "";
-        return $"{device.Library.Backend.ToString().ToLowerInvariant()} ({device.Name}{threads})";
+        string facts = device.Library.Backend == Backend.Cpu
+            ? $"{DeviceSelection.NameOf(info.Isa)}, {info.ThreadCount} threads"
+            : $"compute capability {info.ComputeCapability / 10}.{info.ComputeCapability % 10}, {info.Multiprocessors} multiprocessors, {device.Driver}";
+        return $"{device.Library.Backend.ToString().ToLowerInvariant()} ({device.Name}, {facts})";
     }
 
     /// <summary>

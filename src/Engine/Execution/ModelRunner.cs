@@ -15,8 +15,7 @@ namespace NativeLM.Engine.Execution;
 /// </summary>
 internal sealed unsafe class ModelRunner : IStepExecutor
 {
-    // In order of creation; disposed from the end.
-    private readonly List<IDisposable> _owned = [];
+    private readonly List<IDisposable> _owned; // in order of creation; disposed from the end
     private readonly DeviceStream _stream;
     private readonly KvPool _cache;
     private readonly StepBuffers _inputs;
@@ -34,19 +33,19 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     private long _launchCount;
     private long _collectCount;
 
-    private ModelRunner(Loading load, Device device, DeviceBuffer weights, DeviceStream stream, EngineOptions options)
+    private ModelRunner(Loading load, Device device, DeviceBuffer weights, DeviceStream stream, EngineOptions options, List<IDisposable> owned)
     {
+        _owned = owned;
         Config = load.Config;
         _limits = load.Sizing.Limits;
         _stream = stream;
         KvBlockCount = load.Sizing.BlockCount;
         DType = load.Layout.Type;
-        _owned.AddRange([device, weights, stream]);
-        _cache = Own(new KvPool(device, Config, DType, _limits.BlockSize, KvBlockCount));
         _inputs = Own(new StepBuffers(device, _limits, KvBlockCount, Config.VocabularySize));
         _sampler = Own(new SamplerInputs(device, _limits, Config.VocabularySize));
         _outputs = Own(new StepOutputs(device, _limits));
         _memory = Own(new Activations(device, Config, _limits, DType, load.WorkspaceBytes));
+        _cache = Own(new KvPool(device, Config, DType, _limits.BlockSize, KvBlockCount)); // last of what is large: KvCacheSizing.Refused relies on it
         _model = Own(new CausalLm(Config, load.Layout, weights, _memory, _cache, _inputs, _limits, stream));
         _sample = SampleArguments();
         _feed = FeedArguments();
@@ -115,17 +114,13 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         ModelFolder folder = new(options.ModelPath);
         ModelConfig config = ModelConfig.Load(folder);
         using Checkpoint checkpoint = Checkpoint.Open(folder);
-        Device? device = null;
-        DeviceBuffer? weights = null;
-        DeviceStream? stream = null;
+        List<IDisposable> owned = [];
         try
         {
-            device = DeviceSelection.Open(options);
-            Loading load = Loading.Plan(options, config, checkpoint, device);
-            weights = device.Allocate(load.Layout.Bytes);
-            stream = device.CreateStream();
-            WeightLoader.Fill(weights, checkpoint, load.Layout, stream, progress);
-            ModelRunner runner = new(load, device, weights, stream, options);
+            Device device = DeviceSelection.Open(options, out string? passedOver);
+            owned.Add(device);
+            Loading load = Loading.Plan(options, config, checkpoint, device) with { PassedOver = passedOver };
+            ModelRunner runner = Build(load, device, checkpoint, options, owned, progress);
             if (loggers?.CreateLogger<ModelRunner>() is ILogger logger && logger.IsEnabled(LogLevel.Information))
             {
                 double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
@@ -135,10 +130,26 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         }
         catch
         {
-            stream?.Dispose();
-            weights?.Dispose();
-            device?.Dispose();
+            DisposeAll(owned);
             throw;
+        }
+    }
+
+    private static ModelRunner Build(
+        Loading load, Device device, Checkpoint checkpoint, EngineOptions options, List<IDisposable> owned, IProgress<LoadProgress>? progress)
+    {
+        try
+        {
+            DeviceBuffer weights = device.Allocate(load.Layout.Bytes);
+            owned.Add(weights);
+            DeviceStream stream = device.CreateStream();
+            owned.Add(stream);
+            WeightLoader.Fill(weights, checkpoint, load.Layout, stream, progress);
+            return new ModelRunner(load, device, weights, stream, options, owned);
+        }
+        catch (DeviceOutOfMemoryException refusal)
+        {
+            throw load.Sizing.Refused(device.ReadInfo().MemoryBytesFree, refusal.Message);
         }
     }
 
@@ -183,9 +194,14 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         {
             // The device is lost: nothing runs on it, and what it held is gone.
         }
-        for (int i = _owned.Count - 1; i >= 0; i--)
-            _owned[i].Dispose();
-        _owned.Clear();
+        DisposeAll(_owned);
+    }
+
+    private static void DisposeAll(List<IDisposable> owned)
+    {
+        for (int i = owned.Count - 1; i >= 0; i--)
+            owned[i].Dispose();
+        owned.Clear();
     }
 
     private T Own<T>(T resource)
