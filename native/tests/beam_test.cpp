@@ -84,7 +84,7 @@ std::vector<double> log_softmax(const std::vector<float>& row) {
 }
 
 // Found candidates have the scores of the best ones, place by place, and each is worth what the doubles say.
-void check_group(const Beams& beams, size_t group, const Candidates& found, const char* family) {
+void check_group(const Beams& beams, size_t group, const Candidates& found, const char* target) {
     std::vector<std::vector<double>> logs;
     std::vector<double> scores;
     const int32_t first = beams.starts[group], last = beams.starts[group + 1];
@@ -100,20 +100,20 @@ void check_group(const Beams& beams, size_t group, const Candidates& found, cons
     for (size_t i = 0; i < found.size(); i++) {
         const nlm_beam_candidate& c = found[i];
         if (i >= scores.size()) {
-            CHECK(c.row == -1 && c.token == -1 && c.score == -INFINITY && c.logprob == -INFINITY, "%s place %zu", family, i);
+            CHECK(c.row == -1 && c.token == -1 && c.score == -INFINITY && c.logprob == -INFINITY, "%s place %zu", target, i);
             continue;
         }
-        CHECK(c.row >= first && c.row < last && c.token >= 0 && c.token < beams.vocabulary, "%s: row %d token %d", family, c.row,
+        CHECK(c.row >= first && c.row < last && c.token >= 0 && c.token < beams.vocabulary, "%s: row %d token %d", target, c.row,
               c.token);
         if (c.row < first || c.row >= last || c.token < 0 || c.token >= beams.vocabulary) return;
-        CHECK(seen.insert({c.row, c.token}).second, "%s: row %d token %d twice", family, c.row, c.token);
+        CHECK(seen.insert({c.row, c.token}).second, "%s: row %d token %d twice", target, c.row, c.token);
         const double log = logs[static_cast<size_t>(c.row - first)][static_cast<size_t>(c.token)];
         const double score = static_cast<double>(beams.cumulative[static_cast<size_t>(c.row)]) + log;
         const double slack = 3e-6 * (std::fabs(score) + std::fabs(log) + 1);
-        CHECK(std::fabs(c.logprob - log) < slack, "%s: log-probability %.9g, expected %.9g", family, c.logprob, log);
-        CHECK(std::fabs(c.score - score) < slack, "%s: score %.9g, expected %.9g", family, c.score, score);
-        CHECK(std::fabs(c.score - scores[i]) < slack, "%s place %zu: %.9g, expected %.9g", family, i, c.score, scores[i]);
-        CHECK(i == 0 || found[i - 1].score >= c.score, "%s: descending", family);
+        CHECK(std::fabs(c.logprob - log) < slack, "%s: log-probability %.9g, expected %.9g", target, c.logprob, log);
+        CHECK(std::fabs(c.score - score) < slack, "%s: score %.9g, expected %.9g", target, c.score, score);
+        CHECK(std::fabs(c.score - scores[i]) < slack, "%s place %zu: %.9g, expected %.9g", target, i, c.score, scores[i]);
+        CHECK(i == 0 || found[i - 1].score >= c.score, "%s: descending", target);
     }
 }
 
@@ -217,7 +217,7 @@ TEST("A_beam_group_has_the_same_bits_alone_and_among_others_and_groups_past_the_
         const int32_t vocabulary = 9000, count = 16;
         Beams beams = three_groups(11, vocabulary, count, 3);
         Answer expected;
-        for (const int threads : {1, 3}) {
+        for (const int threads : thread_counts({1, 3})) {
             TestDevice device(isa, threads);
             const Answer all = beams.run(device);
             if (expected.candidates.empty()) expected = all;
