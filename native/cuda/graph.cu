@@ -48,7 +48,7 @@ extern "C" int32_t nlm_graph_end(nlm_stream* stream, nlm_graph** graph) {
         *graph = nullptr;
         use_device(stream);
         NLM_REQUIRE(recording == stream,
-                    "stream: no graph is being recorded on it by this thread (an earlier error ends a recording)");
+                    "stream: this thread does not record it; call nlm_graph_begin first (a refused call ends a recording)");
         cudaGraph_t recorded = nullptr;
         check_cuda(end_capture(&recorded), "cudaStreamEndCapture");
         auto created = std::make_unique<nlm_graph>();
