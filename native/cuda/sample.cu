@@ -2,28 +2,24 @@
 #include "device/sample_finish.cuh"
 #include "runtime.h"
 #include "sample_args.h"
+#include "workspace.h"
 
 namespace nlm::simt {
 namespace {
 
-int64_t padded(int64_t bytes) {
-    return ceil_div(bytes, int64_t{buffer_alignment}) * buffer_alignment;
-}
-
 // Bytes of the workspace and, if there is one, where its parts lie.
 int64_t lay_out(const nlm_sample_args& args, char* workspace, SampleSpace& space) {
+    const int64_t rows = args.rows_max;
     space.cut = cut_of(args.vocabulary);
-    const int64_t chunks = padded(int64_t{args.rows_max} * space.cut.chunks * sizeof(ChunkScan));
-    const int64_t maxima = padded(int64_t{args.rows_max} * space.cut.segments * sizeof(float));
-    if (workspace != nullptr) {
-        space.chunks = reinterpret_cast<ChunkScan*>(workspace);
-        space.raw_maxima = reinterpret_cast<float*>(workspace + chunks);
-        space.edited_maxima = reinterpret_cast<float*>(workspace + chunks + maxima);
-    }
-    return chunks + 2 * maxima;
+    WorkspaceCutter cutter{workspace};
+    cutter.take(space.chunks, rows * space.cut.chunks);
+    cutter.take(space.raw_maxima, rows * space.cut.segments);
+    cutter.take(space.edited_maxima, rows * space.cut.segments);
+    return cutter.bytes;
 }
 
 int64_t workspace_bytes(const nlm_sample_args& args) {
+    check_shape(args);
     SampleSpace space{};
     return lay_out(args, nullptr, space);
 }
@@ -46,7 +42,6 @@ NLM_API int64_t nlm_sample_workspace_bytes(const nlm_sample_args* args) {
     int64_t bytes = -1;
     guard("nlm_sample_workspace_bytes", [&] {
         check_args(args);
-        check_shape(*args);
         bytes = simt::workspace_bytes(*args);
     });
     return bytes;
@@ -57,7 +52,6 @@ NLM_API int32_t nlm_sample(nlm_stream* stream, const nlm_sample_args* args) {
     return guard("nlm_sample", [&] {
         check_call(stream, args);
         if (args->rows_max == 0) return;
-        check_shape(*args); // before the workspace is laid out
         check(*args, simt::workspace_bytes(*args));
         if (args->top_logprobs_max > simt::list_capacity)
             throw Error(NLM_UNSUPPORTED, "top_logprobs_max: a GPU reports at most %d alternatives, found %d", simt::list_capacity,

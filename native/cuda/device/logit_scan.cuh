@@ -94,6 +94,12 @@ template <typename ChunkAt> NLM_DEVICE double merge_sums(int chunks, float maxim
     return reduce_warp(total, Sum{});
 }
 
+// log of the sum of exp over a row, from its chunks; see merge_sums.
+template <typename ChunkAt> NLM_DEVICE double log_of_sum(int chunks, float maximum, const ChunkAt& chunk_at) {
+    if (maximum == -INFINITY) return -INFINITY;
+    return static_cast<double>(maximum) + log(merge_sums(chunks, maximum, 1.0f, chunk_at));
+}
+
 // log softmax of one logit.
 NLM_DEVICE float log_probability(float logit, double log_total) {
     return logit == -INFINITY ? -INFINITY : static_cast<float>(static_cast<double>(logit) - log_total);

@@ -48,12 +48,10 @@ struct FinishRow {
         return (edited ? space.edited_maxima : space.raw_maxima) + index * space.cut.segments;
     }
     NLM_DEVICE double log_total(float maximum) const {
-        if (maximum == -INFINITY) return -INFINITY;
-        const double total = merge_sums(space.cut.chunks, maximum, 1.0f, [&](int i, float& chunk_maximum, double& sum) {
+        return log_of_sum(space.cut.chunks, maximum, [&](int i, float& chunk_maximum, double& sum) {
             chunk_maximum = value_of(load(&chunk(i)->raw_best));
             sum = load(&chunk(i)->raw_sum);
         });
-        return static_cast<double>(maximum) + log(total);
     }
     NLM_DEVICE double row_mass(const Softener& soften) const {
         return merge_sums(space.cut.chunks, soften.maximum, soften.inverse_temperature,
@@ -72,17 +70,11 @@ NLM_DEVICE void report_top(const FinishRow& finish, int n, double log_total) {
     const RowItems<SampleValues> items{values, finish.space.cut, finish.maxima(false)};
     const uint64_t low = low_for_rank(n, items.maxima, finish.space.cut.segments, shared);
     const uint64_t last = threshold(items, UnitWeight{}, Lows{low}, static_cast<uint64_t>(n), shared);
-    sync_threads();
-    if (thread_index() == 0) shared.next[0] = 0;
-    sync_threads();
-    items.each(last, [&](uint64_t rating) { shared.ratings[static_cast<int>(atomic_add(&shared.next[0], 1u))] = rating; });
-    sync_threads();
-    for (int i = thread_index(); i < n; i += thread_count()) { // a rating's place is the number of better ones
-        int64_t place = finish.index * args.top_logprobs_max;
-        for (int other = 0; other < n; ++other) place += shared.ratings[other] > shared.ratings[i];
-        store(args.top_ids + place, token_of(shared.ratings[i]));
-        store(args.top_values + place, log_probability(value_of(shared.ratings[i]), log_total));
-    }
+    each_placed(shared, list_items(items, last, shared), [&](int place, uint64_t rating) {
+        const int64_t at = finish.index * args.top_logprobs_max + place;
+        store(args.top_ids + at, token_of(rating));
+        store(args.top_values + at, log_probability(value_of(rating), log_total));
+    });
 }
 
 // Rank of the token among raw logits, 1 = best.

@@ -169,6 +169,26 @@ NLM_DEVICE uint64_t threshold(const Items& items, const Weight& weight, const Lo
     }
 }
 
+// Lists all items from `low` up, at most list_capacity, in any order; returns their number. For the whole block.
+template <typename Items> NLM_DEVICE int list_items(const Items& items, uint64_t low, SelectShared& shared) {
+    sync_threads();
+    if (thread_index() == 0) shared.next[0] = 0;
+    sync_threads();
+    items.each(low, [&](uint64_t rating) { shared.ratings[static_cast<int>(atomic_add(&shared.next[0], 1u))] = rating; });
+    sync_threads();
+    return static_cast<int>(shared.next[0]);
+}
+
+// f(place, rating) for every listed item, place 0 the best: a rating's place is the number of better ones.
+template <typename Function> NLM_DEVICE void each_placed(SelectShared& shared, int listed, const Function& f) {
+    for (int i = thread_index(); i < listed; i += thread_count()) {
+        const uint64_t rating = shared.ratings[i];
+        int place = 0;
+        for (int other = 0; other < listed; ++other) place += shared.ratings[other] > rating;
+        f(place, rating);
+    }
+}
+
 // The lowest rating of the value that is the rank-th largest of the segment maxima: at least `rank` tokens reach it. 0 if there
 // are fewer segments.
 NLM_DEVICE uint64_t low_for_rank(int rank, const float* maxima, int segments, SelectShared& shared) {
