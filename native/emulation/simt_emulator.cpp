@@ -3,8 +3,10 @@
 
 #include "emulator_state.h"
 #include "fiber.h"
+#include "hopper_emulator.h"
 #include "sanitized_copy.h"
 #include "sanitizers.h"
+#include "scheduling.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -23,7 +25,7 @@ namespace {
 constexpr int warp_size = 32;
 constexpr int thread_limit = 1024;
 constexpr size_t shared_limit = 227 << 10; // bytes a block may have on sm_90
-constexpr size_t shared_alignment = 128;
+constexpr size_t shared_alignment = 1024;  // of the block's dynamic shared memory: what swizzled tiles need
 
 enum class ThreadState { ready, waiting, ended };
 
@@ -195,6 +197,7 @@ void run_block(Machine& m, int block_x, int block_y) {
     if (memory != nullptr) std::memset(memory, 0xff, m.shape.shared_bytes); // NaN in every float type
     m.ended = m.barrier_arrived = 0;
     m.ready_head = m.ready_count = 0;
+    hopper_begin_block();
     for (int i = 0; i < m.shape.block; ++i) {
         EmulatedThread& thread = *m.threads[static_cast<size_t>(i)];
         thread.context = {i, block_x, block_y, &m.shape};
@@ -209,6 +212,10 @@ void run_block(Machine& m, int block_x, int block_y) {
     running_thread = nullptr;
     m.current = nullptr;
     if (!m.failed && m.ended < m.shape.block) report_deadlock(m);
+    if (!m.failed && hopper_unfinished() != nullptr) {
+        set_report("block (%d, %d): %s", block_x, block_y, hopper_unfinished());
+        m.failed = true;
+    }
     if (m.failed) abandon_threads(m);
     race_acquire(&m.end_token);
     m.shared = nullptr;
@@ -268,6 +275,16 @@ void fail(const char* format, ...) {
     m.current->state = ThreadState::waiting; // for ever: the scheduler throws the block away
     leave(m, false);
     std::abort(); // not reached: nobody continues a thread of a failed block
+}
+
+// ---- for other emulated units ----
+
+void park(const char* what, Site site) {
+    wait_here(the_machine, what, site);
+}
+
+void wake(const int* threads, int count) {
+    make_ready(the_machine, threads, count);
 }
 
 // ---- collectives ----
@@ -425,6 +442,19 @@ void land(const std::vector<PendingCopy>& group) {
 }
 
 } // namespace
+
+size_t shared_offset(const void* p, size_t bytes, size_t alignment, const char* what) {
+    check_shared(p, bytes, alignment, what);
+    return static_cast<size_t>(static_cast<const unsigned char*>(p) - the_machine.shared);
+}
+
+unsigned char* shared_at(size_t offset, size_t bytes, const char* what) {
+    const Machine& m = the_machine;
+    if (offset > m.shape.shared_bytes || bytes > m.shape.shared_bytes - offset)
+        fail("%s: %zu bytes at offset %zu are outside the block's %zu bytes of shared memory", what, bytes, offset,
+             m.shape.shared_bytes);
+    return m.shared + offset;
+}
 
 void check_global(const void* p, size_t bytes, size_t alignment, const char* what) {
     if (running_thread == nullptr) return; // host code that shares a helper with kernels
