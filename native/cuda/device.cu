@@ -1,5 +1,6 @@
 // Opening, describing and closing a GPU.
 #include "runtime.h"
+#include "sm90a.h"
 
 #include <cstdio>
 #include <memory>
@@ -80,6 +81,7 @@ std::unique_ptr<nlm_device> describe(int ordinal) {
         throw Error(NLM_UNSUPPORTED, "device %d (%s) has compute capability %d.%d; %d.%d or newer is needed", ordinal,
                     device_name(ordinal).c_str(), device->compute_capability / 10, device->compute_capability % 10,
                     compute_capability_needed / 10, compute_capability_needed % 10);
+    device->sm90a = sm90a::switched_on(device->compute_capability);
     return device;
 }
 
@@ -154,7 +156,7 @@ extern "C" int32_t nlm_device_get_info(nlm_device* device, nlm_device_info* info
         info->memory_bytes_total = static_cast<int64_t>(total);
         std::snprintf(info->name, sizeof info->name, "%s", device_name(device->ordinal).c_str());
         const Version driver = driver_version();
-        std::snprintf(info->driver, sizeof info->driver, "driver for CUDA %d.%d, runtime %d.%d", driver.major(), driver.minor(),
-                      runtime.major(), runtime.minor());
+        std::snprintf(info->driver, sizeof info->driver, "driver for CUDA %d.%d, runtime %d.%d%s", driver.major(), driver.minor(),
+                      runtime.major(), runtime.minor(), device->sm90a ? ", kernels for sm_90a" : "");
     });
 }

@@ -75,7 +75,7 @@ Workspace workspace_of(const nlm_gemm_args& args) {
     workspace.aligned_bytes = checked_product(std::min<int64_t>(rows, aligned_rows_max), k * 2, "workspace");
     if (splits == 1) return workspace;
     const int64_t of_blocks = splits * std::min<int64_t>(rows, split_block_rows_max) * columns;
-    const int64_t of_tiles = std::min(round_up(rows, 128) * round_up(columns, 256), running_sums_max);
+    const int64_t of_tiles = std::min(round_up(rows, 256) * round_up(columns, 256), running_sums_max);
     workspace.partials_bytes = std::max(of_blocks, of_tiles) * static_cast<int64_t>(sizeof(float));
     return workspace;
 }
@@ -112,7 +112,9 @@ GemmParameters rows_of(GemmParameters p, const nlm_gemm_args& args, int32_t firs
 }
 
 template <typename T> void gemm_16_bit(const GemmParameters& p, const nlm_device& device, cudaStream_t stream) {
-    if (p.rows_max <= skinny_rows_max)
+    if (device.sm90a)
+        sm90a::gemm<T>(p, device, stream);
+    else if (p.rows_max <= skinny_rows_max)
         gemm_skinny<T>(p, stream);
     else
         gemm_tiled<T>(p, device, stream);

@@ -3,6 +3,7 @@
 
 #include "device/gemm_parameters.cuh"
 #include "runtime.h"
+#include "sm90a.h"
 
 namespace nlm::cuda {
 
@@ -19,6 +20,8 @@ int32_t split_count(int32_t n, int32_t k_tiles);
 // Call of 16-bit types whose rows of x are aligned to 16 bytes and whose k is a multiple of 8.
 template <typename T> void gemm_skinny(const simt::GemmParameters& p, cudaStream_t stream);
 template <typename T> void gemm_tiled(const simt::GemmParameters& p, const nlm_device& device, cudaStream_t stream);
+// The last step of a call whose blocks computed one split each: adds their sums in order and finishes the outputs.
+template <typename T> void add_partials(const simt::GemmParameters& p, cudaStream_t stream);
 
 void gemm_f32(const simt::GemmParameters& p, cudaStream_t stream);
 

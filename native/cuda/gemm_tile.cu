@@ -275,12 +275,17 @@ template <typename T> void gemm_tiled(const GemmParameters& p, const nlm_device&
     small.split_blocks =
         p.splits > 1 && p.rows_max <= split_block_rows_max && tile_count(p, SmallTile::M, SmallTile::N) < 2 * enough;
     launch_tiles<T, SmallTile>(small, 3, device, stream);
-    if (!small.split_blocks) return;
-    constexpr int block = 128;
-    const int64_t segments = int64_t{p.rows_max} * ceil_div(p.n, segment);
-    launch(gemm_reduce<T>, {ceil_div(segments, int64_t{block}), 1, block}, stream, small);
+    if (small.split_blocks) add_partials<T>(small, stream);
 }
 
+template <typename T> void add_partials(const GemmParameters& p, cudaStream_t stream) {
+    constexpr int block = 128;
+    const int64_t segments = int64_t{p.rows_max} * ceil_div(p.n, segment);
+    launch(gemm_reduce<T>, {ceil_div(segments, int64_t{block}), 1, block}, stream, p);
+}
+
+template void add_partials<bf16>(const GemmParameters&, cudaStream_t);
+template void add_partials<f16>(const GemmParameters&, cudaStream_t);
 template void gemm_tiled<bf16>(const GemmParameters&, const nlm_device&, cudaStream_t);
 template void gemm_tiled<f16>(const GemmParameters&, const nlm_device&, cudaStream_t);
 

@@ -4,56 +4,6 @@
 
 using namespace nlm::tests;
 
-namespace {
-
-// One rounding of the output type, and fp32 sums and fast exponentials.
-double tolerance(const GemmCase& c, double expected) {
-    const double unit = c.type_out == NLM_F32 ? 0x1p-24 : c.type_out == NLM_BF16 ? 0x1p-8 : 0x1p-11;
-    return std::fabs(expected) * unit + 2e-5;
-}
-
-void check_case(const TestDevice& device, nlm_isa isa, const GemmCase& c, uint64_t seed) {
-    const GemmData data(c, seed);
-    const Matrix* bias = c.bias ? &data.bias : nullptr;
-    const GemmOperands operands(device, c, data.x, data.weight, bias, data.out);
-    const nlm_gemm_args args = operands.arguments();
-    CHECK(nlm_gemm(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
-    Matrix found = data.out;
-    found.data = operands.out().read();
-    const std::vector<double> expected = reference_gemm(c, data.x, data.weight, bias, data.out);
-    for (int64_t row = 0; row < c.m; ++row) {
-        for (int64_t column = 0; column < c.out_columns(); ++column) {
-            const double want = expected[static_cast<size_t>(row * c.out_columns() + column)], got = found.get(row, column);
-            CHECK(std::fabs(got - want) <= tolerance(c, want),
-                  "%s %s -> %s m %d n %d k %d epilogue %d: [%d, %d] expected %g, found %g", target_name(isa), type_name(c.type),
-                  type_name(c.type_out), c.m, c.n, c.k, c.epilogue, static_cast<int>(row), static_cast<int>(column), want, got);
-        }
-        for (int64_t column = c.out_columns(); column < found.stride; ++column)
-            CHECK(std::isnan(found.get(row, column)), "written past the columns of row %d", static_cast<int>(row));
-    }
-}
-
-// The bits of a case's output row `row` when it is computed with `m` rows by `threads` threads.
-std::vector<unsigned char> row_bits(const TestDevice& device, GemmCase c, const GemmData& data, int m, int row) {
-    Matrix x(c.type, m, c.k), out(c.type_out, m, c.out_columns());
-    c.m = m;
-    for (int64_t i = 0; i < m; ++i)
-        std::memcpy(x.at(i, 0), data.x.data.data() + (i % data.x.rows) * c.k * bytes_of(c.type),
-                    static_cast<size_t>(c.k * bytes_of(c.type)));
-    // The row of interest is row 0 of the data, wherever it stands.
-    std::memcpy(x.at(0, 0), data.x.data.data() + data.x.stride * bytes_of(c.type), static_cast<size_t>(c.k * bytes_of(c.type)));
-    std::memcpy(x.at(row, 0), data.x.data.data(), static_cast<size_t>(c.k * bytes_of(c.type)));
-    const GemmOperands operands(device, c, x, data.weight, &data.bias, out);
-    const nlm_gemm_args args = operands.arguments();
-    CHECK(nlm_gemm(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
-    const size_t row_bytes = static_cast<size_t>(c.out_columns() * bytes_of(c.type_out));
-    const std::vector<unsigned char> all = operands.out().read();
-    return {all.begin() + static_cast<std::ptrdiff_t>(row_bytes * static_cast<size_t>(row)),
-            all.begin() + static_cast<std::ptrdiff_t>(row_bytes * (static_cast<size_t>(row) + 1))};
-}
-
-} // namespace
-
 TEST("Gemm_matches_doubles_over_odd_shapes_types_and_families") {
     const int shapes[][3] = {{1, 1, 1},    {1, 32, 32},   {2, 33, 31},  {3, 16, 64},  {5, 17, 33},   {6, 95, 100},
                              {7, 64, 127}, {12, 40, 2},   {13, 48, 65}, {16, 96, 96}, {17, 31, 257}, {24, 130, 64},
