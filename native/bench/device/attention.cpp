@@ -36,8 +36,12 @@ std::vector<SequenceShape> decoding(int32_t batch, int32_t context) {
     return std::vector<SequenceShape>(static_cast<size_t>(batch), SequenceShape{context, 1});
 }
 
-Contestant contestant(const char* name, const PagedBatch& batch, BlockOrder order, Target target = {}) {
+Contestant contestant(const std::string& name, const PagedBatch& batch, BlockOrder order, Target target = {}) {
     return {name, [&batch, order](int index) { batch.attend(index, order); }, batch.work().read, target};
+}
+
+Contestant paper_contestant(const std::string& name, const PagedBatch& batch) {
+    return {name, [&batch](int index) { batch.attend_as_in_paper(index); }, batch.work().read};
 }
 
 constexpr int32_t default_block = 16;
@@ -49,10 +53,14 @@ void measure_batch(Bench& bench, const std::string& name, const Shape& shape, st
     for (const SequenceShape& sequence : sequences) tokens += sequence.length;
     const int32_t layers = layers_that_fit(bench, shape, tokens);
     if (layers == 0) return;
+    const bool is_decode =
+        std::all_of(sequences.begin(), sequences.end(), [](const SequenceShape& s) { return s.query_rows == 1; });
     const PagedBatch batch(bench, shape.heads, layers, default_block, std::move(sequences), window);
-    bench.measure(name, batch.work(),
-                  {contestant("paged", batch, BlockOrder::Shuffled, target),
-                   contestant("blocks ascending", batch, BlockOrder::Ascending, {Target::RatioMost, paged_over_contiguous})});
+    std::vector<Contestant> contestants{
+        contestant("paged", batch, BlockOrder::Shuffled, target),
+        contestant("blocks ascending", batch, BlockOrder::Ascending, {Target::RatioMost, paged_over_contiguous})};
+    if (is_decode && batch.fits_paper()) contestants.push_back(paper_contestant("the paper's kernel", batch));
+    bench.measure(name, batch.work(), contestants);
 }
 
 void measure_decode(Bench& bench, const Shape& shape, int32_t batch, int32_t context) {
@@ -66,17 +74,20 @@ void measure_decode(Bench& bench, const Shape& shape, int32_t batch, int32_t con
                   decoding(batch, context), target);
 }
 
-// The paper's Figure 18: the same batch at each block size.
+// The paper's Figure 18: the same batch at each block size, by our kernel and by the paper's.
 void measure_block_sizes(Bench& bench, const Shape& shape, int32_t batch, int32_t context) {
     const int32_t layers = std::min(shape.layers, 4); // five pools live side by side
     std::vector<std::unique_ptr<PagedBatch>> batches;
-    std::vector<Contestant> contestants;
+    std::vector<Contestant> ours, papers;
     for (const int32_t block : {16, 8, 32, 64, 128}) {
         batches.push_back(std::make_unique<PagedBatch>(bench, shape.heads, layers, block, decoding(batch, context)));
-        contestants.push_back(contestant(("block " + std::to_string(block)).c_str(), *batches.back(), BlockOrder::Shuffled));
+        const std::string size = "block size " + std::to_string(block);
+        ours.push_back(contestant(size, *batches.back(), BlockOrder::Shuffled));
+        if (batches.back()->fits_paper()) papers.push_back(paper_contestant("the paper's kernel, " + size, *batches.back()));
     }
-    bench.measure("block size " + shape.name() + " B=" + std::to_string(batch) + " ctx=" + std::to_string(context) + " block 16",
-                  batches.front()->work(), contestants);
+    ours.insert(ours.end(), papers.begin(), papers.end());
+    bench.measure("decode " + shape.name() + " B=" + std::to_string(batch) + " ctx=" + std::to_string(context) + " block size 16",
+                  batches.front()->work(), ours);
 }
 
 struct BatchSize {

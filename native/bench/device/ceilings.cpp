@@ -14,7 +14,7 @@ constexpr double no_cache = 1e12; // as the bytes of a call that touches no memo
 
 struct Best {
     Timing timing;
-    int blocks = 0; // per multiprocessor
+    int blocks = 0; // per multiprocessor; 0: nobody's choice
 };
 
 // The fastest of several grids; `make` gives the contestant for one.
@@ -30,7 +30,7 @@ template <typename Make> Best best_of(const Bench& bench, const std::vector<int>
 
 void add_ceiling(Bench& bench, const std::string& name, const Best& best, const char* unit, double value) {
     Record record;
-    record.name = "ceiling " + name + ", " + std::to_string(best.blocks) + " blocks per multiprocessor";
+    record.name = "ceiling " + name + (best.blocks > 0 ? " (" + std::to_string(best.blocks) + " blocks each)" : "");
     record.kind = "ceiling";
     record.value = value;
     record.unit = unit;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 
 namespace nlm::bench {
 
@@ -122,19 +123,61 @@ int64_t PagedBatch::workspace_bytes() const {
     return std::max<int64_t>(64, nlm_paged_attention_workspace_bytes(&args));
 }
 
-void PagedBatch::attend(int index, BlockOrder order) const {
+const int32_t* PagedBatch::tables_of(int index, BlockOrder order) const {
     const int32_t copy = index / cache_.layer_count % copies_;
     const Memory& tables = order == BlockOrder::Shuffled ? tables_.shuffled : tables_.ascending;
+    return tables.as<int32_t>() + copy * static_cast<int64_t>(sequences_.size()) * table_stride_;
+}
+
+void PagedBatch::attend(int index, BlockOrder order) const {
     nlm_paged_attention_args args = arguments();
     args.out = out_.data();
     args.q = q_.data();
     args.query_starts = query_starts_.as<int32_t>();
     args.lengths = lengths_.as<int32_t>();
-    args.block_tables = tables.as<int32_t>() + copy * static_cast<int64_t>(sequences_.size()) * table_stride_;
+    args.block_tables = tables_of(index, order);
     args.workspace = workspace_.data();
     args.workspace_bytes = workspace_.bytes();
     args.layer = index % cache_.layer_count;
     require(nlm_paged_attention(stream_, &args));
+}
+
+// The paper keeps K and V of each layer in tensors of their own: the pool's bytes are cut up that way.
+nlm_bench_paper_attention_args PagedBatch::paper_arguments(int index) const {
+    const int64_t tensor_bytes = int64_t{2} * cache_.block_count * cache_.block_size * heads_.kv * heads_.dim;
+    if (2 * tensor_bytes * cache_.layer_count > pool_.bytes())
+        throw std::logic_error("a block holds less than its keys and values");
+    char* const keys = pool_.data() + index % cache_.layer_count * 2 * tensor_bytes;
+    nlm_bench_paper_attention_args args{};
+    args.size = sizeof args;
+    args.type = NLM_BF16;
+    args.out = out_.data();
+    args.q = q_.data();
+    args.k_cache = keys;
+    args.v_cache = keys + tensor_bytes;
+    args.lengths = lengths_.as<int32_t>();
+    args.block_tables = tables_of(index, BlockOrder::Shuffled);
+    args.sequences = static_cast<int32_t>(sequences_.size());
+    args.q_head_count = heads_.q;
+    args.kv_head_count = heads_.kv;
+    args.head_dim = heads_.dim;
+    args.block_size = cache_.block_size;
+    args.table_stride = table_stride_;
+    args.length_max = length_max_;
+    args.scale = 1 / std::sqrt(static_cast<float>(heads_.dim));
+    return args;
+}
+
+void PagedBatch::attend_as_in_paper(int index) const {
+    const nlm_bench_paper_attention_args args = paper_arguments(index);
+    require(nlm_bench_paper_attention(stream_, &args));
+}
+
+bool PagedBatch::fits_paper() const {
+    const nlm_bench_paper_attention_args args = paper_arguments(0);
+    const int32_t status = nlm_bench_paper_attention(stream_, &args);
+    if (status != NLM_UNSUPPORTED) require(status);
+    return status == NLM_OK;
 }
 
 // Each key and value that some row sees is read once; a row at position p sees p + 1 keys, or the window's.

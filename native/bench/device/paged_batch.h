@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bench.h"
+#include "paper_attention.h"
 
 #include <vector>
 
@@ -28,6 +29,12 @@ public:
     // Queues the index-th call.
     void attend(int index, BlockOrder order) const;
 
+    // The same by the PagedAttention paper's kernel, which reads the same bytes through the same shuffled tables as if they were
+    // laid out its way. Decode only.
+    void attend_as_in_paper(int index) const;
+    // Whether it can: its logits have to fit into shared memory.
+    bool fits_paper() const;
+
     Work work() const;
     const nlm_kv_cache& cache() const { return cache_; }
 
@@ -40,7 +47,9 @@ private:
     static int64_t blocks_of(const std::vector<SequenceShape>& sequences, int32_t block_size);
     static int32_t copies_of(const Bench& bench, const nlm_kv_cache& cache, int64_t blocks);
     Tables build_tables(const Device& device) const;
+    const int32_t* tables_of(int index, BlockOrder order) const;
     nlm_paged_attention_args arguments() const;
+    nlm_bench_paper_attention_args paper_arguments(int index) const;
     int64_t workspace_bytes() const;
     int64_t query_rows() const;
 

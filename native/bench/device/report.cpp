@@ -110,13 +110,17 @@ void Report::write_json(const std::string& path, const Device& device) const {
 }
 
 void Report::print_table(const Device& device) const {
-    std::printf("\n%s%s\n", device.info().name, device.is_emulated() ? ": a rehearsal, nothing was timed" : "");
-    std::printf("%-58s %10s %-7s %8s %8s %7s %7s %6s  %s\n", "figure", "value", "unit", "GB/s", "TFLOP/s", "floor", "ratio",
+    if (device.is_emulated()) {
+        std::printf("\n%s: a rehearsal of %zu figures, nothing was timed\n", device.info().name, records_.size());
+        return;
+    }
+    std::printf("\n%s\n", device.info().name);
+    std::printf("%-58s %10s %-7s %8s %8s %7s %7s %6s  %s\n", "figure", "value", "unit", "GB/s", "TFLOP/s", "floor %", "ratio",
                 "spread", "target");
     for (const Record& record : records_) {
         const int met = record.met();
         const std::string target = record.target_text() + (met < 0 ? "" : met == 1 ? " (met)" : " (missed)");
-        std::printf("%-58s %10s %-7s %8s %8s %6s%% %7s %5s%%  %s%s%s\n", record.name.c_str(),
+        std::printf("%-58s %10s %-7s %8s %8s %7s %7s %6s  %s%s%s\n", record.name.c_str(),
                     number(record.value, record.value < 100 ? 2 : 1, "-").c_str(), record.unit,
                     number(record.gigabytes_per_second(), 0, "-").c_str(), number(record.teraflop_per_second(), 1, "-").c_str(),
                     number(record.floor_percent, 1, "-").c_str(), number(record.ratio, 2, "-").c_str(),
