@@ -9,6 +9,7 @@ namespace NativeLM.Tests;
 public sealed class InvarianceTests : IDisposable
 {
     private const int OutputCount = 24;
+    private const int EmulatedOutputCount = 6;
 
     private readonly TemporaryFolder _folder = new();
 
@@ -38,6 +39,24 @@ public sealed class InvarianceTests : IDisposable
         }
     }
 
+    // The GPU's kernels obey the same law; on the emulator with fewer and shorter runs, and decodes replayed or not.
+    [Theory]
+    [InlineData(ModelDType.Float32)]
+    [InlineData(ModelDType.BFloat16)]
+    public void A_sequence_has_the_same_bits_however_the_gpus_kernels_run_it(ModelDType type)
+    {
+        string[] alone;
+        using (ModelRunner runner = LoadEmulated(type, blockSize: 16, Toggle.Off))
+        {
+            alone = [.. Requests().Select((_, i) => RunAlone(runner, i, EmulatedOutputCount))];
+            Assert.Equal(alone, RunTogether(runner, chunk: 512, outputCount: EmulatedOutputCount));
+        }
+        using (ModelRunner runner = LoadEmulated(type, blockSize: 32, Toggle.On))
+            Assert.Equal(alone, RunTogether(runner, chunk: 50, preempt: true, EmulatedOutputCount));
+        using (ModelRunner runner = LoadEmulated(type, blockSize: 8, Toggle.On))
+            Assert.Equal(alone, RunTogether(runner, chunk: 129, outputCount: EmulatedOutputCount));
+    }
+
     [Fact]
     public void Requests_with_different_seeds_differ()
     {
@@ -51,6 +70,20 @@ public sealed class InvarianceTests : IDisposable
 
     private ModelRunner Load(ModelDType type, int blockSize, int threads) => Runners.Load(_folder.Path,
         options => options with { DType = type, BlockSize = blockSize, Threads = threads, KvCacheMemoryBytes = 16 << 20 });
+
+    private ModelRunner LoadEmulated(ModelDType type, int blockSize, Toggle graphs)
+    {
+        Devices.Require(DeviceKind.Emulated);
+        return Runners.Load(_folder.Path, options => options with
+        {
+            Device = DeviceKind.Emulated,
+            DType = type,
+            BlockSize = blockSize,
+            Graphs = graphs,
+            MaxSequences = 8,
+            KvCacheMemoryBytes = 4 << 20,
+        });
+    }
 
     // Prompts below, at and above the tile of 64 keys and the split of 256; greedy, sampled, penalised, with log-probabilities.
     private static List<(int[] Prompt, SamplingParams Sampling)> Requests()
@@ -75,20 +108,20 @@ public sealed class InvarianceTests : IDisposable
         ];
     }
 
-    private static string RunAlone(ModelRunner runner, int index)
+    private static string RunAlone(ModelRunner runner, int index, int outputCount = OutputCount)
     {
         (int[] prompt, SamplingParams sampling) = Requests()[index];
         StepDriver driver = new(runner);
-        DrivenSequence driven = driver.Add(prompt, sampling, OutputCount, seed: (ulong)index);
+        DrivenSequence driven = driver.Add(prompt, sampling, outputCount, seed: (ulong)index);
         driver.Run();
         return driven.Fingerprint;
     }
 
-    private static IEnumerable<string> RunTogether(ModelRunner runner, int chunk, bool preempt = false)
+    private static IEnumerable<string> RunTogether(ModelRunner runner, int chunk, bool preempt = false, int outputCount = OutputCount)
     {
         StepDriver driver = new(runner, chunk, seed: chunk);
         List<DrivenSequence> driven = [.. Requests().Select(
-            (request, i) => driver.Add(request.Prompt, request.Sampling, OutputCount, seed: (ulong)i))];
+            (request, i) => driver.Add(request.Prompt, request.Sampling, outputCount, seed: (ulong)i))];
         Random random = new(5);
         driver.Run(preempt ? d => { if (random.Next(8) == 0) d.Preempt(driven[random.Next(driven.Count)]); } : null);
         return [.. driven.Select(sequence => sequence.Fingerprint)];

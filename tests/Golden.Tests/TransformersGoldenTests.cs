@@ -10,6 +10,9 @@ public sealed class TransformersGoldenTests
     private const float Tolerance = 3e-4f;
     private const int OutputCount = 48;
 
+    public static TheoryData<string> EmulatedCases =>
+        ["llama-gqa", "llama-mha", "llama-bias", "llama-headdim32", "llama-rope-linear", "llama-rope-llama3", "llama-rope-yarn", "llama-tied-mqa"];
+
     public static TheoryData<string, string> Cases()
     {
         TheoryData<string, string> cases = [];
@@ -62,6 +65,26 @@ public sealed class TransformersGoldenTests
             Check(opened.Prompts[i], driven[i], batch);
     }
 
+    [Theory]
+    [MemberData(nameof(EmulatedCases))]
+    public void Greedy_tokens_of_the_gpus_kernels_match_transformers(string model)
+    {
+        Devices.Require(DeviceKind.Emulated);
+        using Opened opened = Opened.Open(model, "config.json", options => options with
+        {
+            Device = DeviceKind.Emulated,
+            Graphs = Toggle.On,
+            MaxSequences = 4,
+            MaxBatchedTokens = 64,
+            KvCacheMemoryBytes = 16 << 20,
+        });
+        StepDriver batch = new(opened.Runner, chunk: 16);
+        List<DrivenSequence> driven = [.. opened.Prompts.Select(prompt => batch.Add(prompt.Ids, Greedy, OutputCount))];
+        for (int i = 0; i < driven.Count; i++)
+            Check(opened.Prompts[i], driven[i], batch);
+        Assert.True(batch.LastReplay > 0);
+    }
+
     private static SamplingParams Greedy { get; } = new() { Temperature = 0, Logprobs = 5 };
 
     private static void Check(GoldenPrompt prompt, DrivenSequence driven, StepDriver driver)
@@ -81,16 +104,16 @@ public sealed class TransformersGoldenTests
 
     private sealed record Opened(ModelRunner Runner, List<GoldenPrompt> Prompts, TemporaryFolder? Copy) : IDisposable
     {
-        public static Opened Open(string model, string config)
+        public static Opened Open(string model, string config, Func<EngineOptions, EngineOptions>? change = null)
         {
             string folder = TestData.RequireGolden(model);
             List<GoldenPrompt> prompts = GoldenPrompt.Read(TestData.RequireGolden($"{model.Split('/')[0]}/goldens.json"));
             if (config == "config.json")
-                return new Opened(Runners.Load(folder), prompts, null);
+                return new Opened(Runners.Load(folder, change), prompts, null);
             TemporaryFolder copy = new();
             File.Copy(Path.Combine(folder, config), copy["config.json"]);
             File.Copy(Path.Combine(folder, "model.safetensors"), copy["model.safetensors"]);
-            return new Opened(Runners.Load(copy.Path), prompts, copy);
+            return new Opened(Runners.Load(copy.Path, change), prompts, copy);
         }
 
         public void Dispose()
