@@ -106,7 +106,7 @@ def gemm(bench):
 
 def one_gemm(bench, name, weights, packed, rows):
     n, k = weights[0].shape
-    x, out, expected = bench.random(rows, k), bench.empty(rows, n), bench.empty(rows, n)
+    x, out, theirs = bench.random(rows, k), bench.empty(rows, n), bench.empty(rows, n)
     args = abi.GemmArgs(epilogue=abi.Epilogue.NONE, out=out.data_ptr(), x=x.data_ptr(), x_stride=k, out_stride=n, rows_max=rows, n=n, k=k,
                         type_x=abi.DType.BF16, type_weight=abi.DType.BF16, type_out=abi.DType.BF16)
     workspace = bench.empty(max(64, bench.library.bytes("nlm_gemm_workspace_bytes", args)), dtype=torch.uint8)
@@ -120,8 +120,23 @@ def one_gemm(bench, name, weights, packed, rows):
     checked = min(rows, 64)
     bench.check(name, out[:checked], x[:checked].double() @ weights[0].double().t(), BF16_LIMIT)
     target = ("floor_percent", 88) if rows <= 16 and n * k >= 50e6 else ("floor_percent", 75) if rows <= 16 and n * k >= 15e6 else None
-    bench.compare(name, ours, {"torch.matmul": lambda i: torch.matmul(x, weights[i % len(weights)].t(), out=expected)},
-                  2 * (n * k + rows * (n + k)), 2 * rows * n * k, target)
+    bench.compare(name, ours, matmul_partners(x, weights, theirs), 2 * (n * k + rows * (n + k)), 2 * rows * n * k, target)
+
+
+def matmul_partners(x, weights, out):
+    """torch.matmul by each BLAS library that PyTorch can be told to use."""
+    choose = getattr(torch.backends.cuda, "preferred_blas_library", None)
+
+    def partner(library):
+        def call(index):
+            if library:
+                choose(library)
+            torch.matmul(x, weights[index % len(weights)].t(), out=out)
+        return call
+
+    if choose is None or not torch.cuda.is_available():
+        return {"torch.matmul": partner(None)}
+    return {"cuBLAS": partner("cublas"), "cuBLASLt": partner("cublaslt")}
 
 
 # ---- attention ----

@@ -81,7 +81,7 @@ class Bench:
     def calls_for(self, milliseconds, call_bytes):
         """Calls chained in one graph: enough to be timed well and not to run from the cache."""
         milliseconds = max(milliseconds, 1e-4)
-        wanted = max((0.5 if self.quick else 2.0) / milliseconds, CACHED_BYTES / max(call_bytes, 1))
+        wanted = max((1.0 if self.quick else 2.0) / milliseconds, CACHED_BYTES / max(call_bytes, 1))
         return max(1, min(math.ceil(wanted), 512, int(LONGEST_MS / milliseconds)))
 
     # ---- records ----

@@ -42,7 +42,7 @@ constexpr int most_calls = 1024;
 
 // Calls in a graph: enough to be timed well and not to run from the cache, few enough to be patient with.
 int calls_for(const Contestant& contestant, double milliseconds_per_call, bool quick) {
-    const double for_time = (quick ? 0.5 : 2.0) / milliseconds_per_call,
+    const double for_time = (quick ? 1.0 : 2.0) / milliseconds_per_call,
                  for_cache = cached_bytes / std::max(contestant.bytes, 1.0),
                  most = std::min<double>(most_calls, longest_graph_ms / milliseconds_per_call);
     return static_cast<int>(std::clamp(std::ceil(std::max(for_time, for_cache)), 1.0, std::max(1.0, most)));
