@@ -16,6 +16,7 @@ struct AttentionCase {
     int32_t window = 0, split_keys = 64;
     float softcap = 0, scale = 0.3f;
     bool alibi = false, sinks = false;
+    bool hints = false;                 // names the most rows of a sequence in each call
     std::vector<int32_t> lengths = {1}; // final length of each sequence
 };
 
@@ -93,6 +94,8 @@ public:
         Buffer<int32_t> slot_buffer(device_, slots), start_buffer(device_, starts), length_buffer(device_, lengths);
         Buffer<int32_t> row_buffer(device_, rows), table_buffer(device_, tables_), position_buffer(device_, positions);
         write(qkv_buffer.data(), q.data(), slot_buffer);
+        most_rows_ = 0;
+        for (const Chunk& chunk : step) most_rows_ = std::max(most_rows_, chunk.count);
         attend(q.data(), out.data(), start_buffer, length_buffer, row_buffer, table_buffer, static_cast<int32_t>(slots.size()));
         const std::vector<unsigned char> bits = out.read();
         const unsigned char* row = bits.data();
@@ -155,6 +158,7 @@ private:
         args.length_max = blocks_per_sequence_ * case_.block_size;
         args.split_keys = case_.split_keys;
         args.window = case_.window;
+        args.query_rows_max = case_.hints ? most_rows_ : 0;
         args.scale = case_.scale;
         args.softcap = case_.softcap;
         args.workspace_bytes = nlm_paged_attention_workspace_bytes(&args);
@@ -173,7 +177,7 @@ private:
     std::vector<Tokens> tokens_;
     std::vector<int32_t> tables_, done_;
     std::vector<Matrix> outputs_;
-    int32_t blocks_per_sequence_;
+    int32_t blocks_per_sequence_, most_rows_ = 0;
 };
 
 // Prefill in chunks of a sequence, then decode of the rest; all sequences side by side.
