@@ -41,7 +41,6 @@ public:
 
     // Sums of `columns` columns from `column` on over one split, left in shared memory.
     NLM_DEVICE void run(int64_t column, int split) {
-        zero_absent_rows();
         const int64_t k_padded = padded(p_.k);
         const RowCopier<T, warp_size> x(static_cast<const T*>(p_.x), p_.x_stride, lane_index());
         const RowCopier<T, warp_size> weight(static_cast<const T*>(p_.weight) + column * k_padded, k_padded, lane_index());
@@ -75,15 +74,7 @@ private:
     static constexpr int fragments = Shape::columns / 8;
     static constexpr int rows_at_once = RowCopier<T, warp_size>::rows_at_once;
 
-    // Rows past the last are zero in every stage; they are written once, not copied with each K tile.
-    NLM_DEVICE void zero_absent_rows() {
-        constexpr int chunks = skinny_rows * chunks_per_row;
-#pragma unroll 1
-        for (int i = lane_index(); i < Shape::stages * chunks; i += warp_size)
-            if (i % chunks / chunks_per_row >= rows_)
-                *reinterpret_cast<Vec<uint32_t, 4>*>(&shared_.ring[i / chunks].x[i % chunks * chunk]) = Vec<uint32_t, 4>{};
-    }
-
+    // Rows past the last are copied as zeros or not at all: what stands there reaches only sums that nobody stores.
     NLM_DEVICE void copy_x(const RowCopier<T, warp_size>& x, T* tile, int64_t k) const {
         x.template copy<rows_at_once>(tile, k, rows_, p_.k);
         if (rows_ > rows_at_once) x.template copy<skinny_rows, false, rows_at_once>(tile, k, rows_, p_.k);
