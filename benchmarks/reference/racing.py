@@ -19,6 +19,8 @@ class Bench:
     def __init__(self, library, quick=False, rounds=30):
         self.library, self.quick, self.rounds = library, quick, rounds
         self.is_rehearsal = library.backend != abi.Backend.Cuda
+        self.uses_sm90a = b"sm_90a" in library.info.driver
+        self.variant = " sm_90a" if self.uses_sm90a else ""  # in the names of figures that the switch changes
         self.device = "cpu" if self.is_rehearsal else "cuda"
         self.generator = torch.Generator(device=self.device).manual_seed(16)
         self.records = []

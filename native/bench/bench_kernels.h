@@ -30,8 +30,8 @@ NLM_API int32_t nlm_bench_multiply(nlm_stream* stream, int32_t type, int32_t rep
 /*
  * Launches every graph once to warm it, then all of them in turn `rounds` times without waiting in between, and waits.
  * milliseconds [rounds, graph_count] (host) are the times between events around each launch: graphs that are compared are
- * interleaved, and the host's own time is hidden while a graph lasts longer than a launch. At most 65536 launches. Emulated, time
- * does not pass: all are 0.
+ * interleaved, and the host's own time is hidden while a graph lasts longer than a launch. Graphs may belong to another opened
+ * device of the same card. At most 65536 launches. Emulated, time does not pass: all are 0.
  */
 NLM_API int32_t nlm_bench_replay(nlm_stream* stream, nlm_graph* const* graphs, int32_t graph_count, int32_t rounds,
                                  float* milliseconds);

@@ -54,7 +54,8 @@ extern "C" int32_t nlm_bench_replay(nlm_stream* stream, nlm_graph* const* graphs
         refuse_in_capture("timing graphs");
         for (int32_t g = 0; g < graph_count; ++g) {
             check_handle(graphs[g], "graphs[i]");
-            NLM_REQUIRE(graphs[g]->device == stream->device, "graphs[%d] and stream belong to different devices", g);
+            NLM_REQUIRE(graphs[g]->device->ordinal == stream->device->ordinal, "graphs[%d] and stream belong to different cards",
+                        g);
         }
         const auto launch = [&](int32_t g) { check_cuda(cudaGraphLaunch(graphs[g]->executable, queue), "cudaGraphLaunch"); };
         const int64_t launches = static_cast<int64_t>(rounds) * graph_count;

@@ -13,11 +13,11 @@ namespace {
 using Graph = std::unique_ptr<nlm_graph, int32_t (*)(nlm_graph*)>;
 
 // Chains call(0) … call(count - 1).
-Graph record(const Device& device, const Contestant& contestant, int count) {
+Graph record(nlm_stream* stream, const Contestant& contestant, int count) {
     nlm_graph* graph = nullptr;
-    require(nlm_graph_begin(device.stream()));
+    require(nlm_graph_begin(stream));
     for (int i = 0; i < count; ++i) contestant.call(i);
-    require(nlm_graph_end(device.stream(), &graph));
+    require(nlm_graph_end(stream, &graph));
     return Graph(graph, nlm_graph_destroy);
 }
 
@@ -70,13 +70,14 @@ std::vector<Timing> Bench::race(const std::vector<Contestant>& contestants) cons
     std::vector<Graph> graphs;
     std::vector<int> calls;
     for (const Contestant& contestant : contestants) {
+        nlm_stream* const stream = contestant.stream != nullptr ? contestant.stream : device.stream();
         contestant.call(0); // loads the kernels: a recording must not be the first to
-        device.synchronize();
+        require(nlm_stream_synchronize(stream));
         std::vector<Graph> single;
-        single.push_back(record(device, contestant, 1));
+        single.push_back(record(stream, contestant, 1));
         const double once = percentile({replay(device, single, 1)[0], replay(device, single, 1)[0]}, 0);
         calls.push_back(is_rehearsal() ? 2 : calls_for(contestant, std::max(once, 1e-4), options.quick));
-        graphs.push_back(record(device, contestant, calls.back()));
+        graphs.push_back(record(stream, contestant, calls.back()));
     }
     const int rounds = is_rehearsal() ? 1 : options.rounds;
     const std::vector<float> milliseconds = replay(device, graphs, rounds);

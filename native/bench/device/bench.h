@@ -12,6 +12,7 @@ namespace nlm::bench {
 
 struct Options {
     bool quick = false;     // fewer shapes, shorter graphs
+    bool sm90a = false;     // race the linear layers of sm_90a against the others
     int rounds = 30;        // replays of each graph
     std::string model = {}; // only this one, where a part goes over models
     std::string json = {};
@@ -33,6 +34,7 @@ struct Contestant {
     std::function<void(int index)> call;
     double bytes = 0; // that a call touches: enough calls are chained that they do not all fit into the cache
     Target target = {};
+    nlm_stream* stream = nullptr; // that the calls are queued on; null: the bench's own
 };
 
 // Seconds per call: the median over rounds, and each round's value.

@@ -1,6 +1,7 @@
 #include "device.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <stdexcept>
@@ -12,10 +13,14 @@ void require(int32_t status) {
     if (status != NLM_OK) throw std::runtime_error(nlm_last_error());
 }
 
-Device::Device() {
+Device::Device(bool sm90a) {
     nlm_device_options options{};
     options.size = sizeof options;
-    require(nlm_device_open(&options, &device_));
+    // The switch is read when a device opens.
+    if (sm90a) setenv("NATIVELM_SM90A", "1", 1);
+    const int32_t status = nlm_device_open(&options, &device_);
+    if (sm90a) unsetenv("NATIVELM_SM90A");
+    require(status);
     require(nlm_stream_create(device_, &stream_));
     info_.size = sizeof info_;
     require(nlm_device_get_info(device_, &info_));

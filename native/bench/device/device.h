@@ -14,7 +14,8 @@ void require(int32_t status);
 
 class Device {
 public:
-    Device();
+    // `sm90a` switches on the kernels for sm_90a, which throws where there are none.
+    explicit Device(bool sm90a = false);
     ~Device();
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;

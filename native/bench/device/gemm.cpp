@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include <algorithm>
+#include <memory>
 
 namespace nlm::bench {
 
@@ -28,19 +29,25 @@ public:
 
     const std::vector<Linear>& layers() const { return layers_; }
 
-    void measure(const std::string& name, const Linear& layer, int rows) {
+    // hopper: the card opened with the kernels for sm_90a, or null. Both read the same packed weights.
+    void measure(const std::string& name, const Linear& layer, int rows, const Device* hopper) {
         const int64_t packed = nlm_packed_weight_bytes(NLM_BF16, layer.n, layer.k), stride = (packed + 255) / 256 * 256;
         const int64_t copies = arena_.bytes() / stride;
-        const auto call = [&, stride, copies](int index) {
-            nlm_gemm_args args = arguments(layer, rows);
-            args.weight = arena_.data() + index % copies * stride;
-            require(nlm_gemm(bench_.device.stream(), &args));
+        const auto call_on = [&](nlm_stream* stream) {
+            return [&, stream, stride, copies](int index) {
+                nlm_gemm_args args = arguments(layer, rows);
+                args.weight = arena_.data() + index % copies * stride;
+                require(nlm_gemm(stream, &args));
+            };
         };
         Work work;
         work.read = 2.0 * layer.n * layer.k + 2.0 * rows * layer.k;
         work.written = (layer.type_out == NLM_F32 ? 4.0 : 2.0) * rows * layer.out_columns();
         work.operations = 2.0 * rows * layer.n * layer.k;
-        bench_.measure(name, work, {{"nlm_gemm", call, static_cast<double>(packed), target_for(layer, rows)}});
+        const double bytes = static_cast<double>(packed);
+        std::vector<Contestant> contestants{{"nlm_gemm", call_on(bench_.device.stream()), bytes, target_for(layer, rows)}};
+        if (hopper != nullptr) contestants.push_back({"sm_90a", call_on(hopper->stream()), bytes, {}, hopper->stream()});
+        bench_.measure(name, work, contestants);
     }
 
 private:
@@ -104,6 +111,7 @@ constexpr int logit_rows_max = 1024; // logits of a whole prefill are never comp
 } // namespace
 
 void bench_gemm(Bench& bench) {
+    const std::unique_ptr<const Device> hopper = bench.options.sm90a ? std::make_unique<const Device>(true) : nullptr;
     for (const Model& model : bench.chosen_models()) {
         const std::vector<int> rows = row_counts(bench);
         Gemms gemms(bench, model, rows.back());
@@ -111,7 +119,7 @@ void bench_gemm(Bench& bench) {
             for (const int count : rows)
                 if (layer.count > 1 || count <= logit_rows_max)
                     gemms.measure(std::string("gemm ") + model.name + " " + layer.name + " M=" + std::to_string(count), layer,
-                                  count);
+                                  count, hopper.get());
     }
 }
 

@@ -29,6 +29,7 @@ constexpr const char* usage = R"(usage: nativelm_kernel_bench [PART...] [options
 
 parts (default: all): ceilings, gemm, attention-decode, attention-prefill, memory, sampling, step
   --quick        fewer shapes and shorter graphs
+  --sm90a        gemm: race the kernels for sm_90a against the others (off by default: they have not run on hardware)
   --model NAME   only this model: llama-3.1-8b, llama-2-13b, qwen3-0.6b, qwen3-8b, opt-13b
   --rounds N     replays of each graph (default 30)
   --json FILE    write the records there
@@ -64,6 +65,8 @@ Command parse(int count, char** arguments) {
         };
         if (name == "--quick")
             command.options.quick = true;
+        else if (name == "--sm90a")
+            command.options.sm90a = true;
         else if (name == "--model")
             command.options.model = value();
         else if (name == "--rounds")
