@@ -3,6 +3,7 @@
 #include "numbers.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -152,8 +153,51 @@ std::vector<int32_t> kept_by_sorting(const std::vector<float>& z, const nlm_samp
         while (size < ids.size() && (size == 0 || mass < static_cast<double>(p.top_p) * total)) mass += weight(ids[size++]);
         ids.resize(size);
     }
+    std::erase_if(ids, [&](int32_t id) { return value(id) == -INFINITY; }); // kept or not, it is never drawn
     std::sort(ids.begin(), ids.end());
     return ids;
+}
+
+void check_kept(const std::vector<int32_t>& found, const std::vector<float>& row, const nlm_sample_row& p, nlm_isa isa) {
+    const std::vector<int32_t> expected = kept_by_sorting(row, p);
+    // A mass within a millionth of top_p may fall either way.
+    nlm_sample_row less = p, more = p;
+    less.top_p -= 1e-6f;
+    more.top_p += p.top_p < 1 ? 1e-6f : 0.0f;
+    const std::vector<int32_t> smallest = kept_by_sorting(row, less), largest = kept_by_sorting(row, more);
+    const bool borderline = std::includes(found.begin(), found.end(), smallest.begin(), smallest.end()) &&
+                            std::includes(largest.begin(), largest.end(), found.begin(), found.end());
+    CHECK(found == expected || (p.top_p < 1 && borderline), "%s V=%zu T=%g k=%d p=%g min_p=%g: %zu kept, expected %zu",
+          target_name(isa), row.size(), p.temperature, p.top_k, p.top_p, p.min_p, found.size(), expected.size());
+}
+
+// Ids of a row by value, equal values by id.
+std::vector<int32_t> ids_by_value(const std::vector<float>& row) {
+    std::vector<int32_t> ids(row.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    std::stable_sort(ids.begin(), ids.end(),
+                     [&](int32_t a, int32_t b) { return row[static_cast<size_t>(a)] > row[static_cast<size_t>(b)]; });
+    return ids;
+}
+
+struct WideCase {
+    std::vector<float> row;
+    int32_t top_k;
+    float top_p, min_p, temperature;
+};
+
+// Rows over several chunks of a GPU's scan. The flat ones keep more tokens than a block has room for, the whole numbers tie.
+std::vector<WideCase> wide_cases(int32_t vocabulary) {
+    const std::vector<float> steep = random_logits(71, vocabulary, 8), flat = random_logits(72, vocabulary, 0.01);
+    std::vector<float> whole = steep, equal(steep.size(), 2.5f), holes = steep;
+    for (float& value : whole) value = std::round(value / 3);
+    for (size_t i = 0; i < holes.size(); i += 2) holes[i] = -INFINITY;
+    return {{steep, 0, 1, 0, 0},     {steep, 0, 1, 0, 1},      {steep, 40, 1, 0, 1},      {steep, 40, 0.9f, 0, 0.7f},
+            {steep, 0, 0.9f, 0, 1},  {steep, 0, 0.999f, 0, 2}, {steep, 0, 1, 0.1f, 1},    {steep, 300, 0.8f, 0.01f, 1.5f},
+            {flat, 0, 0.5f, 0, 1},   {flat, 5000, 1, 0, 1},    {flat, 5000, 0.5f, 0, 1},  {flat, 0, 0.9f, 0.99f, 1},
+            {whole, 7, 1, 0, 1},     {whole, 2500, 1, 0, 1},   {whole, 2500, 0.9f, 0, 4}, {whole, 0, 0.3f, 0, 1},
+            {equal, 0, 0.3f, 0, 1},  {equal, 3, 0.25f, 0, 1},  {equal, 0, 0.0f, 0, 1},    {holes, 0, 0.9999f, 0, 3},
+            {holes, 15000, 1, 0, 1}, {holes, 0, 0.5f, 1, 1},   {flat, 0, 1, 0, 0.001f},   {equal, 0, 1, 0, 1}};
 }
 
 } // namespace
@@ -206,19 +250,108 @@ TEST("Filters_keep_what_sorting_keeps") {
                 Sampling s(isa, 1, vocabulary, {row});
                 s.parameters[0] = p;
                 s.run();
-                const std::vector<int32_t> found = s.kept(0), expected = kept_by_sorting(row, p);
-                // A mass within a millionth of top_p may fall either way.
-                nlm_sample_row less = p, more = p;
-                less.top_p -= 1e-6f;
-                more.top_p += p.top_p < 1 ? 1e-6f : 0.0f;
-                const std::vector<int32_t> smallest = kept_by_sorting(row, less), largest = kept_by_sorting(row, more);
-                const bool borderline = std::includes(found.begin(), found.end(), smallest.begin(), smallest.end()) &&
-                                        std::includes(largest.begin(), largest.end(), found.begin(), found.end());
-                CHECK(found == expected || (p.top_p < 1 && borderline), "%s V=%d T=%g k=%d p=%g min_p=%g: %zu kept, expected %zu",
-                      target_name(isa), vocabulary, p.temperature, p.top_k, p.top_p, p.min_p, found.size(), expected.size());
+                const std::vector<int32_t> found = s.kept(0);
+                check_kept(found, row, p, isa);
                 CHECK(std::binary_search(found.begin(), found.end(), s.results[0].token));
             }
         }
+    }
+}
+
+TEST("A_vocabulary_of_many_chunks_is_filtered_and_reported_as_by_sorting_and_rows_keep_their_bits_alone") {
+    const int32_t vocabulary = 16403, top = 20;
+    for (const nlm_isa isa : targets()) {
+        const std::vector<WideCase> cases = wide_cases(vocabulary);
+        std::vector<std::vector<float>> rows;
+        for (const WideCase& c : cases) rows.push_back(c.row);
+        Sampling s(isa, 2, vocabulary, rows, top);
+        for (size_t i = 0; i < cases.size(); i++) {
+            nlm_sample_row& p = s.parameters[i];
+            p.top_k = cases[i].top_k;
+            p.top_p = cases[i].top_p;
+            p.min_p = cases[i].min_p;
+            p.temperature = cases[i].temperature;
+            p.seed = 1000 + i;
+            p.position = static_cast<int32_t>(i) * 3;
+            p.top_logprobs = top;
+        }
+        s.run();
+        for (size_t i = 0; i < cases.size(); i += quick() ? 5 : 1) {
+            const std::vector<int32_t> found = s.kept(i), ids = ids_by_value(cases[i].row);
+            const nlm_sample_result& result = s.results[i];
+            if (cases[i].temperature > 0)
+                check_kept(found, cases[i].row, s.parameters[i], isa);
+            else
+                CHECK(found == std::vector<int32_t>{ids[0]}, "%s greedy", target_name(isa));
+            CHECK(std::binary_search(found.begin(), found.end(), result.token), "%s case %zu", target_name(isa), i);
+            const auto place = std::find(ids.begin(), ids.end(), result.token) - ids.begin();
+            CHECK(result.rank == place + 1, "%s case %zu: rank %d, expected %td", target_name(isa), i, result.rank, place + 1);
+            const auto first = s.top_ids.host.begin() + static_cast<std::ptrdiff_t>(i) * top;
+            CHECK(std::equal(first, first + top, ids.begin()), "%s case %zu: alternatives", target_name(isa), i);
+
+            Sampling alone(isa, 1, vocabulary, {cases[i].row}, top);
+            alone.parameters[0] = s.parameters[i];
+            alone.run();
+            CHECK(std::memcmp(&alone.results[0], &result, sizeof result) == 0, "%s case %zu", target_name(isa), i);
+            CHECK(std::memcmp(alone.top_values.host.data(), &s.top_values[i * top], top * sizeof(float)) == 0, "%s case %zu",
+                  target_name(isa), i);
+            CHECK(std::memcmp(alone.processed.host.data(), &s.processed[i * static_cast<size_t>(vocabulary)],
+                              alone.processed.host.size() * sizeof(float)) == 0,
+                  "%s case %zu: processed", target_name(isa), i);
+        }
+    }
+}
+
+TEST("Edits_reach_every_chunk_and_the_same_token_may_be_biased_twice") {
+    const int32_t vocabulary = 12301;
+    for (const nlm_isa isa : targets()) {
+        const std::vector<float> row = random_logits(81, vocabulary, 2);
+        Sampling s(isa, 1, vocabulary, {row, row});
+        std::vector<double> expected(row.begin(), row.end());
+        std::vector<int32_t> prompt, output;
+        for (int32_t i = 0; i < vocabulary; i++) {
+            if (i % 7 == 3) expected[static_cast<size_t>(i)] = -INFINITY;
+            if (i % 7 != 3) s.allowed[static_cast<size_t>(i) / 32] |= 1u << i % 32;
+        }
+        for (int32_t i = 0; i < 300; i++) {
+            s.bias_ids.push_back(i * 401 % vocabulary);
+            s.bias_values.push_back(static_cast<float>(i % 13) / 4 - 1);
+        }
+        s.bias_ids.insert(s.bias_ids.end(), {vocabulary - 1, vocabulary - 1, 8200, 8200});
+        s.bias_values.insert(s.bias_values.end(), {0.5f, 0.25f, 1, -2});
+        for (size_t i = 0; i < s.bias_ids.size(); i++)
+            expected[static_cast<size_t>(s.bias_ids[i])] += static_cast<double>(s.bias_values[i]);
+        for (int32_t i = 0; i < 2500; i++) output.push_back(i * i % 3011 * 4); // more than one chunk of ids, many twice and more
+        for (int32_t i = 0; i < 1100; i++) prompt.push_back(vocabulary - 1 - i * 11);
+        std::vector<int32_t> counts(row.size());
+        std::vector<bool> seen(row.size());
+        for (const int32_t id : output) counts[static_cast<size_t>(id)]++;
+        for (const int32_t id : prompt) seen[static_cast<size_t>(id)] = true;
+        for (size_t i = 0; i < row.size(); i++) {
+            if (seen[i] || counts[i] > 0) expected[i] = expected[i] > 0 ? expected[i] / 1.25 : expected[i] * 1.25;
+            expected[i] -= 0.25 * counts[i] + (counts[i] > 0 ? 0.5 : 0);
+        }
+        nlm_sample_row& p = s.parameters[0];
+        p.mask_row = p.count_row = 0;
+        p.bias_count = static_cast<int32_t>(s.bias_ids.size());
+        p.repetition_penalty = 1.25f;
+        p.frequency_penalty = 0.25f;
+        p.presence_penalty = 0.5f;
+        p.top_k = 2000;
+        s.count_tokens(0, prompt, output);
+        for (size_t i = 0; i < row.size(); i++) CHECK(s.counts[i] == counts[i], "%s: count of %zu", target_name(isa), i);
+        s.run();
+        const double best = *std::max_element(expected.begin(), expected.end());
+        std::vector<double> sorted = expected;
+        std::nth_element(sorted.begin(), sorted.begin() + 1999, sorted.end(), std::greater<>());
+        for (size_t i = 0; i < row.size(); i++) {
+            const double found = s.processed[i], wanted = expected[i] - best;
+            if (std::fabs(expected[i] - sorted[1999]) < 1e-5) continue; // may fall either way
+            CHECK(expected[i] > sorted[1999] ? std::fabs(found - wanted) < 1e-5 : found == -INFINITY,
+                  "%s token %zu: %g, expected %g", target_name(isa), i, found, wanted);
+        }
+        CHECK(s.results[1].token >= 0 && s.processed[row.size() + 3] != -INFINITY, "%s: the neighbour is as it was",
+              target_name(isa));
     }
 }
 
