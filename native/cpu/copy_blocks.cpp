@@ -60,6 +60,7 @@ NLM_API int32_t nlm_copy_blocks(nlm_stream* stream, const nlm_kv_cache* cache, c
         check_cache_shape(cache);
         const int64_t bytes = KvLayout(*cache).block_bytes;
         check_copy_blocks(cache, bytes, pairs, pair_count);
+        for (int64_t i = 0; i < 2ll * pair_count; i++) check_block_id("pool block", pairs, i, cache->block_count);
         submit_pairs(stream, pairs, pair_count, CopyBlocks{stream->device, cache->data, bytes});
     });
 }
