@@ -112,6 +112,77 @@ TEST("Norms_agree_with_doubles_in_every_family_type_and_column_count") {
     }
 }
 
+TEST("Norms_of_wide_rows_agree_with_doubles") {
+    for (const nlm_isa isa : targets()) {
+        for (const int32_t type : {NLM_F32, NLM_BF16}) {
+            for (const int32_t columns : {8201, 16384, 16393}) { // past what a GPU keeps of a row in one and two accesses
+                check_norm({NLM_NORM_RMS, type, columns, true, true, true, true, false, 0}, isa);
+                if (!quick()) check_norm({NLM_NORM_LAYER, type, columns, true, true, false, true, true, 0}, isa);
+            }
+        }
+    }
+}
+
+// Where every row starts at a multiple of 16 bytes a GPU moves eight columns at a time, elsewhere one by one.
+TEST("Aligned_and_misaligned_rows_have_the_same_bits") {
+    const int32_t rows = 3;
+    for (const nlm_isa isa : targets()) {
+        TestDevice device(isa, 2);
+        for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+            const auto size = static_cast<size_t>(bytes_of(type));
+            for (const int32_t columns : {16, 72, 1000, 8192, 16384, 16448}) {
+                Matrix x(type, rows, 2 * columns), residual(type, rows, columns), weight(type, 2, columns);
+                x.randomize(1, 3);
+                residual.randomize(2, 3);
+                weight.randomize(3);
+                const size_t out_bytes = residual.data.size();
+                std::vector<std::vector<unsigned char>> results;
+                for (const size_t shift : {size_t{0}, size}) {
+                    const auto shifted = [&](const std::vector<unsigned char>& values) {
+                        std::vector<unsigned char> moved(shift);
+                        moved.insert(moved.end(), values.begin(), values.end());
+                        return moved;
+                    };
+                    Buffer<unsigned char> in(device, shifted(x.data)), sum(device, shifted(residual.data));
+                    Buffer<unsigned char> weights(device, shifted(weight.data)), out(device, out_bytes + shift);
+                    nlm_norm_args args = norm_arguments({NLM_NORM_LAYER, type, columns, true, true, true, true, true, 1}, rows,
+                                                        2 * columns, columns);
+                    args.x = in.data() + shift;
+                    args.residual_in = args.residual_out = sum.data() + shift;
+                    args.weight = weights.data() + shift;
+                    args.bias = weights.data() + shift + static_cast<size_t>(columns) * size;
+                    args.out = out.data() + shift;
+                    const auto keep = [&](const Buffer<unsigned char>& buffer) {
+                        const std::vector<unsigned char> all = buffer.read();
+                        results.emplace_back(all.begin() + static_cast<std::ptrdiff_t>(shift), all.end());
+                    };
+                    CHECK(nlm_norm(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
+                    keep(out);
+                    keep(sum);
+                    nlm_activate_args activate{sizeof activate,
+                                               NLM_EPILOGUE_SILU_MUL,
+                                               out.data() + shift,
+                                               in.data() + shift,
+                                               nullptr,
+                                               rows,
+                                               columns,
+                                               type};
+                    CHECK(nlm_activate(device.stream(), &activate) == NLM_OK, "%s", nlm_last_error());
+                    keep(out);
+                    Buffer<int32_t> indices(device, std::vector<int32_t>{2, 0, 1});
+                    nlm_gather_rows_args gather{
+                        sizeof gather, type,   out.data() + shift, sum.data() + shift, indices.data(), nullptr, rows,
+                        rows,          columns};
+                    CHECK(nlm_gather_rows(device.stream(), &gather) == NLM_OK, "%s", nlm_last_error());
+                    keep(out);
+                }
+                for (size_t i = 0; i < 4; i++)
+                    CHECK(results[i] == results[i + 4], "%s type %d, %d columns: result %zu", target_name(isa), type, columns, i);
+            }
+        }
+    }
+}
+
 TEST("A_normed_row_has_the_same_bits_alone_and_among_many_for_any_thread_count") {
     const int32_t rows = 100, columns = 1000;
     for (const nlm_isa isa : targets()) {
