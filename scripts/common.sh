@@ -45,7 +45,7 @@ build_native() {
     shift 2
     cmake -S "$root/native" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@" >"$folder.log" 2>&1 || { cat "$folder.log"; die "cmake could not configure $folder"; }
     # shellcheck disable=SC2086 # several targets
-    cmake --build "$folder" --target $targets >>"$folder.log" 2>&1 || { tail -50 "$folder.log"; die "the native build failed: $folder.log"; }
+    cmake --build "$folder" --parallel "$(nproc)" --target $targets >>"$folder.log" 2>&1 || { tail -50 "$folder.log"; die "the native build failed: $folder.log"; }
 }
 
 # Prints the CUDA compiler to use, or fails: $NATIVELM_NVCC ("none" for no compiler), then the usual places.
