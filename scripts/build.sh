@@ -59,10 +59,7 @@ fi
 
 say "Server (dotnet publish)"
 rm -rf "$install_folder"
-properties=(-p:DebugType=none -p:GenerateDocumentationFile=false)
-$aot || properties+=(-p:PublishAot=false --no-self-contained)
-dotnet publish "$root/src/Server" -c Release -r linux-x64 -o "$install_folder" "${properties[@]}" -v quiet --nologo
-rm -f "$install_folder"/*.dbg "$install_folder"/*.pdb "$install_folder"/*.staticwebassets.* "$install_folder"/web.config
+if $aot; then publish_server "$install_folder"; else publish_server "$install_folder" -p:PublishAot=false --no-self-contained; fi
 for library in "${libraries[@]}"; do
     cp "$native_build/lib$library.so" "$install_folder/"
     strip --strip-unneeded "$install_folder/lib$library.so"

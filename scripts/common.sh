@@ -48,6 +48,14 @@ build_native() {
     cmake --build "$folder" --parallel "$(nproc)" --target $targets >>"$folder.log" 2>&1 || { tail -50 "$folder.log"; die "the native build failed: $folder.log"; }
 }
 
+# publish_server FOLDER [dotnet options]: ahead of time compiled unless an option says otherwise.
+publish_server() {
+    local folder=$1
+    shift
+    dotnet publish "$root/src/Server" -c Release -r linux-x64 -o "$folder" -p:DebugType=none -p:GenerateDocumentationFile=false "$@" -v quiet --nologo
+    rm -f "$folder"/*.dbg "$folder"/*.pdb "$folder"/*.staticwebassets.* "$folder"/web.config
+}
+
 # Prints the CUDA compiler to use, or fails: $NATIVELM_NVCC ("none" for no compiler), then the usual places.
 find_nvcc() {
     local candidate
