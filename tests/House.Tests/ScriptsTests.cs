@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using System.Diagnostics;
 using Xunit;
 
@@ -26,6 +27,26 @@ public sealed class ScriptsTests
             Assert.StartsWith("#", SourceTree.Text(script));
         else
             Assert.True(IsExecutable(script), $"{script} lacks the executable bit: chmod +x, and git add it");
+    }
+
+    public static TheoryData<string> PythonScripts => [.. SourceTree.With(".py")];
+
+    // Benchmarks that need PyTorch run on few machines; a slip of the pen should show on all.
+    [Theory, MemberData(nameof(PythonScripts))]
+    public void A_python_script_parses(string script)
+    {
+        ProcessStartInfo start = new("python3", ["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())", SourceTree.Full(script)]) { RedirectStandardError = true };
+        try
+        {
+            using Process python = Process.Start(start)!;
+            string errors = python.StandardError.ReadToEnd();
+            python.WaitForExit();
+            Assert.True(python.ExitCode == 0, errors);
+        }
+        catch (Win32Exception)
+        {
+            Assert.Skip("python3 is not installed: the Python scripts were not parsed");
+        }
     }
 
     private static bool IsScript(string file) => file.EndsWith(".sh", StringComparison.Ordinal) || file == ".ci/run";
