@@ -43,6 +43,7 @@ bool apply(Settings& settings, const std::string& name, const std::string& value
         settings.streams_deferred = value == "deferred";
         return value == "eager" || value == "deferred";
     }
+    if (name == "fault") return nlm_emulator_inject(value.c_str()) == 0;
     if (name == "memory") {
         settings.memory_bytes = std::strtoull(value.c_str(), nullptr, 10);
         return settings.memory_bytes > 0;

@@ -13,6 +13,7 @@ extern "C" {
  *   blocks=forward|reverse                order of the blocks of a grid
  *   streams=eager|deferred                deferred: work runs only when somebody waits for it
  *   memory=BYTES                          size of the emulated device (default 2 GiB)
+ *   fault=FAULT                           as nlm_emulator_inject: for a process that nobody calls into
  * Returns 0, or 1 for a setting that is not understood (then nothing changes).
  */
 __attribute__((visibility("default"))) int32_t nlm_emulator_configure(const char* settings);

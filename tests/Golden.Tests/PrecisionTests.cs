@@ -5,15 +5,16 @@ using Xunit;
 
 namespace NativeLM.Tests;
 
-/// <summary>Every instruction family and precision of this machine against the logits of transformers (float32).</summary>
+/// <summary>Every instruction family and precision of this machine, and the GPU's kernels on the emulator, against the logits of transformers (float32).</summary>
 public sealed class PrecisionTests
 {
     private const string Model = "llama-gqa";
+    private const string Emulated = "emulated";
 
     public static TheoryData<string, ModelDType, float> Paths()
     {
         TheoryData<string, ModelDType, float> paths = [];
-        foreach (string family in (string[])["scalar", "avx2", "avx512", "avx512_bf16", "amx"])
+        foreach (string family in (string[])["scalar", "avx2", "avx512", "avx512_bf16", "amx", Emulated])
         {
             paths.Add(family, ModelDType.Float32, 3e-4f);
             // 8 and 11 bits of mantissa against logits with a standard deviation of 3: what the rounding of activations leaves.
@@ -44,6 +45,11 @@ public sealed class PrecisionTests
 
     private static ModelRunner Load(string folder, string family, ModelDType type)
     {
+        if (family == Emulated)
+        {
+            Devices.Require(DeviceKind.Emulated);
+            return Runners.Load(folder, options => options with { Device = DeviceKind.Emulated, DType = type });
+        }
         NativeLibrary library = NativeLibraryLoader.Load(Backend.Cpu);
         if (!Enum.GetValues<Isa>().Any(isa => DeviceSelection.NameOf(isa) == family && library.IsSupported(isa)))
             Assert.Skip($"this machine has no {family}");

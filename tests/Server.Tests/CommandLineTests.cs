@@ -93,7 +93,10 @@ public sealed class CommandLineTests
     public void What_is_no_size_is_refused(string text) => Assert.False(ByteSize.TryParse(text, out _));
 
     /// <summary>The built program, with its output captured.</summary>
-    internal static Process Start(params string[] arguments)
+    internal static Process Start(params string[] arguments) => Start(arguments, environment: null);
+
+    /// <summary>The program, with one variable of its environment set.</summary>
+    internal static Process Start(string[] arguments, (string Name, string Value)? environment)
     {
         string program = Path.Combine(TestData.ProjectRoot, "artifacts", "dotnet", "bin", "NativeLM.Server", "release", "nativelm.dll");
         ProcessStartInfo start = new("dotnet", [program, .. arguments])
@@ -103,6 +106,8 @@ public sealed class CommandLineTests
             RedirectStandardInput = true,
             WorkingDirectory = Path.GetTempPath(),
         };
+        if (environment is var (name, value))
+            start.Environment[name] = value;
         return Process.Start(start)!;
     }
 }

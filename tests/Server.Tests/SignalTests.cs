@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net;
+using NativeLM.Interop;
 using NativeLM.Tests;
 using Xunit;
 
@@ -69,6 +70,38 @@ public sealed class SignalTests
         Assert.NotEqual(0, process.ExitCode);
         string line = Assert.Single(error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.Contains(words.Split('|'), word => line.Contains(word, StringComparison.Ordinal));
+    }
+
+    /// <summary>Only a new process helps then, and a supervisor starts it when this one ends.</summary>
+    [Fact]
+    public async Task A_server_that_loses_its_device_ends_its_streams_and_itself_with_an_error()
+    {
+        RequireEmulator();
+        using Process process = CommandLineTests.Start(
+            ["serve", TestData.Require("models/stories260K"), "--port", "0", "--device", "emulated", "--dtype", "float32", "--max-num-seqs", "2",
+                "--max-num-batched-tokens", "32", "--cuda-graphs", "on", "--async-scheduling", "on"],
+            ("NATIVELM_EMULATOR", "streams=deferred;fault=launch:2000"));
+        using HttpClient http = new() { BaseAddress = await AddressAsync(process) };
+        using HttpResponseMessage stream = await http.PostAsync("/v1/completions", new StringContent(Long, null, "application/json"));
+        string events = await stream.Content.ReadAsStringAsync();
+        Assert.Contains("\"error\"", events, StringComparison.Ordinal);
+        Assert.DoesNotContain("\"finish_reason\":\"stop\"", events, StringComparison.Ordinal);
+        string error = await process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        Assert.Equal(1, process.ExitCode);
+        Assert.Contains("lost", error, StringComparison.Ordinal);
+    }
+
+    private static void RequireEmulator()
+    {
+        try
+        {
+            NativeLibraryLoader.Load(Backend.Emulated);
+        }
+        catch (NativeLoadException absent)
+        {
+            Assert.Skip(absent.Message);
+        }
     }
 
     private static Process Serve(params string[] flags) =>

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeLM.Engine;
+using NativeLM.Interop;
 using NativeLM.Tests;
 using Xunit;
 
@@ -48,6 +49,59 @@ public sealed class StoriesTests
         Assert.Equal(expected, await StreamedAsync(http));
         await Task.WhenAll(neighbours);
         await host.StopAsync(TimeSpan.Zero);
+    }
+
+    /// <summary>The same text from the GPU's kernels on the emulator, decode steps replayed and planned ahead.</summary>
+    [Fact]
+    public async Task The_published_text_comes_out_of_the_gpus_kernels()
+    {
+        await using ServerHost host = await ServeEmulatedAsync(ModelDType.Float32);
+        using HttpClient http = new() { BaseAddress = host.Address, Timeout = TimeSpan.FromMinutes(5) };
+        using JsonDocument golden = JsonDocument.Parse(await File.ReadAllBytesAsync(TestData.Require("models/stories260K/greedy_golden.json")));
+        Task<string> neighbour = PlainAsync(http, """{"prompt":"Lily saw a dog","temperature":1,"seed":1,"max_tokens":30""");
+        Assert.Equal(Golden(golden.RootElement), await StreamedAsync(http));
+        await neighbour;
+        Assert.Matches(@"nativelm:graph_replays_total\{[^}]*\} [1-9]", await http.GetStringAsync("/metrics"));
+        await host.StopAsync(TimeSpan.Zero);
+    }
+
+    /// <summary>Rounded to bfloat16 it tells another story, with the same beginning.</summary>
+    [Fact]
+    public async Task The_gpus_kernels_tell_a_story_in_bfloat16()
+    {
+        await using ServerHost host = await ServeEmulatedAsync(ModelDType.BFloat16);
+        using HttpClient http = new() { BaseAddress = host.Address, Timeout = TimeSpan.FromMinutes(5) };
+        string text = await PlainAsync(http, """{"prompt":[1],"temperature":0,"max_tokens":60""");
+        Assert.StartsWith("Once upon a time, there was a little girl named Lily.", text, StringComparison.Ordinal);
+        await host.StopAsync(TimeSpan.Zero);
+    }
+
+    private static async Task<ServerHost> ServeEmulatedAsync(ModelDType type)
+    {
+        string folder = TestData.Require("models/stories260K");
+        LlmEngine engine;
+        try
+        {
+            engine = LlmEngine.Load(new EngineOptions
+            {
+                ModelPath = folder,
+                Device = DeviceKind.Emulated,
+                DType = type,
+                Graphs = Toggle.On,
+                AsyncScheduling = Toggle.On,
+                MaxSequences = 4,
+                MaxBatchedTokens = 32,
+                KvCacheMemoryBytes = 16 << 20,
+            });
+        }
+        catch (NativeLoadException absent)
+        {
+            Assert.Skip(absent.Message);
+            throw;
+        }
+        ServerHost host = await ServerHost.StartAsync(new ServerOptions { Port = 0 });
+        host.Engine.Attach(engine);
+        return host;
     }
 
     private static string Golden(JsonElement golden)
