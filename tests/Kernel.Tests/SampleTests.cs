@@ -130,6 +130,23 @@ public sealed class SampleTests
     }
 
     [Theory, MemberData(nameof(Each))]
+    public void Every_backend_draws_the_same_token(string target)
+    {
+        SamplerRow[] rows = [.. Enumerable.Range(0, 120).Select(i =>
+            Row(Numbers.Normal(i, 5003, DType.F32, 0.5 + i % 5), p => p with
+            {
+                Seed = 0x9e3779b97f4a7c15UL * (ulong)i,
+                Position = i * i,
+                Temperature = 0.5f + i % 4 * 0.5f,
+                TopK = i % 3 == 1 ? 50 : 0,
+                TopP = i % 4 == 2 ? 0.8f : 1,
+                MinP = i % 5 == 3 ? 0.02f : 0,
+            }))];
+        using Rig rig = new(target), processor = new("cpu/scalar");
+        Assert.Equal(SamplerBatch.Run(processor, rows).Results.Select(r => r.Token), SamplerBatch.Run(rig, rows).Results.Select(r => r.Token));
+    }
+
+    [Theory, MemberData(nameof(Each))]
     public void The_drawn_token_is_counted(string target)
     {
         using Rig rig = new(target);
