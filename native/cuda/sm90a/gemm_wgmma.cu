@@ -32,7 +32,7 @@ template <int Groups_, int Tokens_, int Stages_, int BlocksPerMultiprocessor_> s
     static constexpr int turned_tokens = tokens < 32 ? tokens : 32;
     static constexpr int turned_stride = 16 + 4; // floats: what eight lanes touch at once lies in different banks
     // Registers move from the producer to the consumers where a thread holds many sums.
-    static constexpr bool moves_registers = tokens >= 128;
+    static constexpr bool moves_registers = tokens >= 64;
     static_assert(!moves_registers ||
                       blocks_per_multiprocessor * group_threads * (producer_registers + groups * consumer_registers) <=
                           registers_per_multiprocessor,
@@ -46,7 +46,8 @@ template <typename Tile> struct alignas(swizzle_atom_bytes) Shared {
     };
     Array<Stage, Tile::stages> ring;
     Array<Barrier, Tile::stages> full, empty;
-    Array<Array<float, Tile::turned_tokens * Tile::turned_stride>, 4 * Tile::groups> turned; // one of each consumer warp
+    using Turned = Array<float, Tile::turned_tokens * Tile::turned_stride>;
+    Array<Turned, 4 * Tile::groups> turned; // one of each consumer warp
 };
 
 // A stage of the ring and the parity of its current use. Producer and consumers go round in step.
@@ -132,16 +133,14 @@ public:
                 if (split > item.first_split) add_running();
                 if (split + 1 < item.last_split) put_aside();
             }
-            if (p_.split_blocks)
-                finish(item, PartialSums{p_, item.first_split});
-            else
-                with_epilogue<T>(p_, [&](auto epilogue) { finish(item, epilogue); });
+            finish(item);
         }
     }
 
 private:
     static constexpr int group_bytes = 64 * swizzle_row_bytes;
     static constexpr int sum_count = Tile::tokens / 2;
+    using Turned = typename Shared<Tile>::Turned;
 
     // One chain of matrix instructions over the K tiles of a split, from zero.
     NLM_DEVICE void multiply(KRange range) {
@@ -205,36 +204,43 @@ private:
     };
 
     // The warp turns its sums round, a few tokens at a time, so that a lane holds neighbouring columns of one row of the output.
-    template <typename Epilogue> NLM_DEVICE void finish(const Item& item, const Epilogue& epilogue) {
-        constexpr int inputs = Epilogue::inputs, pieces = 16 / inputs, tokens_at_once = warp_size / pieces;
+    NLM_DEVICE void finish(const Item& item) {
         auto& turned = shared_.turned[warp_index()];
-        const int lane = lane_index(), piece = lane / tokens_at_once;
-        const int column = item.row + warp_index() * 16 + piece * inputs;
+        const int column = item.row + warp_index() * 16;
 #pragma unroll 1
         for (int first = 0; first < Tile::tokens; first += Tile::turned_tokens) {
             turn(turned, first);
             sync_warp();
-#pragma unroll 1
-            for (int token = lane % tokens_at_once; token < Tile::turned_tokens; token += tokens_at_once) {
-                const int row = item.token + first + token;
-                if (row >= rows_ || column >= p_.n) continue;
-                float sums[inputs];
-#pragma unroll
-                for (int j = 0; j < inputs; j += 4) {
-                    const auto four =
-                        *reinterpret_cast<const Vec<float, 4>*>(&turned[token * Tile::turned_stride + piece * inputs + j]);
-#pragma unroll
-                    for (int e = 0; e < 4; ++e) sums[j + e] = four.v[e];
-                }
-                epilogue(row, column * segment / inputs, sums);
-            }
+            const auto pass_on = [&](auto epilogue) { pass_columns(epilogue, turned, item.token + first, column); };
+            if (p_.split_blocks)
+                pass_on(PartialSums{p_, item.first_split});
+            else
+                with_epilogue<T>(p_, pass_on);
             sync_warp();
+        }
+    }
+
+    // Hands the turned sums to the epilogue: 16 columns of turned_tokens rows of the output, from (row, column) on.
+    template <typename Epilogue> NLM_DEVICE void pass_columns(const Epilogue& epilogue, Turned& turned, int row, int column) {
+        constexpr int inputs = Epilogue::inputs, pieces = 16 / inputs, tokens_at_once = warp_size / pieces;
+        const int lane = lane_index(), piece = lane / tokens_at_once * inputs;
+#pragma unroll 1
+        for (int token = lane % tokens_at_once; token < Tile::turned_tokens; token += tokens_at_once) {
+            if (row + token >= rows_ || column + piece >= p_.n) continue;
+            float sums[inputs];
+#pragma unroll
+            for (int j = 0; j < inputs; j += 4) {
+                const auto four = *reinterpret_cast<const Vec<float, 4>*>(&turned[token * Tile::turned_stride + piece + j]);
+#pragma unroll
+                for (int e = 0; e < 4; ++e) sums[j + e] = four.v[e];
+            }
+            epilogue(row + token, (column + piece) * segment / inputs, sums);
         }
     }
 
     // Writes this lane's sums of tokens [first, first + turned_tokens) as [token][column]. The loop over all sums keeps the
     // indices of registers known to the compiler.
-    NLM_DEVICE void turn(Array<float, Tile::turned_tokens * Tile::turned_stride>& turned, int first) const {
+    NLM_DEVICE void turn(Turned& turned, int first) const {
         const int column = lane_index() / 4, token = lane_index() % 4 * 2;
 #pragma unroll
         for (int from = 0; from < Tile::tokens; from += Tile::turned_tokens) {
