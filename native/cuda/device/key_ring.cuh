@@ -30,8 +30,7 @@ template <int Dim> struct KeyRow {
 
 template <int Dim, int Keys, int Buffers> struct KeyRingShared {
     Array<Chunk, Buffers * Keys * KeyRow<Dim>::chunks> chunks;
-    Array<int32_t, 2 * key_tile / group_tokens>
-        groups; // of two tiles: where in the pool each group of 8 tokens lies, -1: nowhere
+    Array<int32_t, 2 * key_tile / group_tokens> groups; // of two tiles: where in the pool each group of 8 tokens lies
 };
 
 // Threads: 32, each warp has its own ring, or the whole block's. A tile takes `steps` buffers, a multiple of Buffers, so that
@@ -76,6 +75,7 @@ private:
     using Row = KeyRow<Dim>;
     static constexpr int tile_groups = key_tile / group_tokens;
     static constexpr int buffer_chunks = Keys * Row::chunks;
+    static constexpr int at_once = Dim <= 128 ? 8 : 2; // copies whose addresses are held together: wide heads leave few registers
 
     static NLM_DEVICE void synchronize() {
         if constexpr (Threads == warp_size)
@@ -86,14 +86,15 @@ private:
     static NLM_DEVICE int thread() { return thread_index() % Threads; }
     static NLM_DEVICE int group_index(int tile, int key) { return tile / key_tile % 2 * tile_groups + key / group_tokens; }
 
-    // Looks up the blocks of a tile, at least one barrier before they are used.
+    // Looks up the blocks of a tile, at least one barrier before they are used. An id that no pool has gives block 0: what is
+    // read through it means nothing anyway.
     NLM_DEVICE void locate(int tile) {
         if (thread() >= tile_groups) return;
         const int token = tile + thread() * group_tokens;
-        int32_t group = -1;
+        int32_t group = 0;
         if (token + group_tokens > begin_ && token < end_) {
             const int block = load_readonly(table_ + token / call_.pool.block_size);
-            if (call_.pool.has_block(block)) group = call_.pool.group(block, kv_head_, token % call_.pool.block_size);
+            group = call_.pool.group(call_.pool.has_block(block) ? block : 0, kv_head_, token % call_.pool.block_size);
         }
         shared_.groups[group_index(tile, thread() * group_tokens)] = group;
     }
@@ -106,16 +107,16 @@ private:
             if (Step == 0) locate(tile + key_tile);
             const int thread = recomputed(thread_index()) & (Threads - 1);
             const char* data = call_.pool.data + (values ? call_.pool.half_bytes : 0);
-            const int row_chunks = call_.pool.row_bytes / 16;
-#pragma unroll 4
+            const int row_bytes = call_.pool.row_bytes;
+            const int low = begin_ - tile - first; // rows from here to the last key exist
+            const unsigned rows = static_cast<unsigned>(end_ - begin_);
+#pragma unroll at_once
             for (int i = 0; i < buffer_chunks / Threads; ++i) {
                 const int index = thread + i * Threads, row = index / Row::chunks, chunk = index % Row::chunks;
-                const int key = tile + first + row, group = shared_.groups[group_index(tile, first + row)];
-                const bool valid = group >= 0 && key >= begin_ && key < end_ && chunk < row_chunks;
-                const char* source =
-                    data + (valid ? group * group_unit : 0) + row % group_tokens * call_.pool.row_bytes + chunk * 16;
-                cp_async16(&shared_.chunks[Step % Buffers * buffer_chunks + Row::place(row, chunk)], valid ? source : data,
-                           valid);
+                const bool valid = static_cast<unsigned>(row - low) < rows && chunk * 16 < row_bytes;
+                const char* group = data + shared_.groups[group_index(tile, first + row)] * group_unit;
+                cp_async16(&shared_.chunks[Step % Buffers * buffer_chunks + Row::place(row, chunk)],
+                           group + (row % group_tokens * row_bytes + chunk * 16), valid);
             }
         }
         cp_async_commit();
