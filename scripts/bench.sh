@@ -4,6 +4,7 @@
 #
 #   scripts/bench.sh                         all parts
 #   scripts/bench.sh kernels llama serving   some of: kernels llama serving start host
+#   scripts/gpu-check.sh                     measures a GPU instead
 #
 # The model is a random-weight Llama of TinyLlama-1.1B shape (2.2 GB, written once to artifacts/bench).
 source "$(dirname "$0")/common.sh"
@@ -103,8 +104,9 @@ if wants start; then
 fi
 
 if wants host; then
-    say "Host code: scheduler, block pool, detokenizer"
+    say "Host code: scheduler, block pool, detokenizer, calls into the library"
     dotnet run -c Release --project benchmarks/HostBench -- --json "$out/host.json"
+    dotnet run -c Release --project benchmarks/KernelBench -- --json "$out/calls.json"
 fi
 
 dotnet run -c Release --project benchmarks/Report -- docs/benchmarks

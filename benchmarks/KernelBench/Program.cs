@@ -39,6 +39,7 @@ internal static class Program
         kind = "context",
         value = isDry ? null : report.ResultStatistics?.Median,
         unit = "ns",
+        allocated_bytes = isDry ? null : report.GcStats.GetBytesAllocatedPerOperation(report.BenchmarkCase),
         partner = (string?)null,
         ratio = (double?)null,
         floor_percent = (double?)null,

@@ -13,6 +13,8 @@ public class StepUpload
 {
     private const int BlockSize = 16;
     private const int PromptTokens = 1000;
+    private const int StepTokens = 2048;
+    private const int OutputTokens = 400; // more than the steps it takes to read all prompts
     private const int Vocabulary = 32000;
 
     private Device _device = null!;
@@ -33,22 +35,23 @@ public class StepUpload
     {
         _device = Backends.Open(Backend);
         _stream = _device.CreateStream();
-        int blocksEach = (PromptTokens / BlockSize) + 2, blockCount = 1 + (Running * blocksEach), tokens = Running * PromptTokens;
-        RunnerLimits limits = new(Running, tokens, blocksEach * BlockSize, BlockSize);
+        int blocksEach = ((PromptTokens + OutputTokens) / BlockSize) + 1, blockCount = 1 + (Running * blocksEach);
+        RunnerLimits limits = new(Running, StepTokens, blocksEach * BlockSize, BlockSize);
         _buffers = new StepBuffers(_device, limits, blockCount, Vocabulary);
-        Scheduler scheduler = new(new SchedulerLimits { BlockCount = blockCount, BlockSize = BlockSize, SequencesMax = Running, TokensMax = tokens });
+        Scheduler scheduler = new(new SchedulerLimits { BlockCount = blockCount, BlockSize = BlockSize, SequencesMax = Running, TokensMax = StepTokens });
         _plan = new StepPlan(Running, copiesMax: 0);
         int[] prompt = [.. Enumerable.Range(1, PromptTokens)];
         for (int i = 0; i < Running; i++)
-            scheduler.Add(new Sequence(i + 1, prompt, new SamplingParams(), seed: 1, maxOutputCount: 16));
+            scheduler.Add(new Sequence(i + 1, prompt, new SamplingParams(), seed: 1, maxOutputCount: OutputTokens));
         StepResult result = new(Running);
         scheduler.Plan(_plan);
-        FillAndUpload(); // the prompts, with all their block tables
-        result.Tokens[.._plan.Sequences.Length].Fill(new SampledToken { Token = 5 });
-        scheduler.Commit(_plan, result);
-        scheduler.Plan(_plan);
-        if (_plan.TokenCount != Running)
-            throw new InvalidOperationException($"found {_plan.TokenCount} tokens planned, needed one for each of {Running} sequences");
+        while (_plan.Sequences.Length < Running || _plan.TokenCount > Running)
+        {
+            FillAndUpload(); // prompts, with their block tables
+            result.Tokens[.._plan.Sequences.Length].Fill(new SampledToken { Token = 5 });
+            scheduler.Commit(_plan, result);
+            scheduler.Plan(_plan);
+        }
     }
 
     [GlobalCleanup]

@@ -18,7 +18,8 @@ internal static class Program
         StringBuilder page = new();
         page.AppendLine("# Measured speed\n");
         page.AppendLine("Written by `scripts/bench.sh`; each table names its partner, timed in the same run. Absolute figures are context, ratios are the claim.");
-        page.AppendLine("Goals that are missed stay in the tables; [notes.md](notes.md) has the profiles that explain them.\n");
+        page.AppendLine("Goals that are missed stay in the tables; [notes.md](notes.md) has the profiles that explain them.");
+        page.AppendLine("Targets on a GPU, and how to measure there: [gpu.md](gpu.md).\n");
         Sections.Machine(page, figures);
         Sections.Kernels(page, figures, args[0]);
         Sections.Llama(page, figures, args[0]);
@@ -26,6 +27,7 @@ internal static class Program
         Sections.Waste(page, figures);
         Sections.Start(page, figures);
         Sections.Host(page, figures);
+        Sections.Calls(page, figures);
         File.WriteAllText(Path.Combine(args[0], "README.md"), page.ToString().TrimEnd() + "\n");
         return 0;
     }

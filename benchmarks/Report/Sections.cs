@@ -122,6 +122,17 @@ internal static class Sections
         page.AppendLine();
     }
 
+    // Of the CPU backend: on the emulator the work hides the call, and a GPU has a report of its own.
+    public static void Calls(StringBuilder page, Figures figures)
+    {
+        if (figures.Part("calls") is not JsonElement calls)
+            return;
+        page.AppendLine("## Calls into the native library\n\n`scripts/bench.sh host` (BenchmarkDotNet, one thread).\n\n| benchmark | median ns | allocated bytes |\n|---|---|---|");
+        foreach (JsonElement row in calls.GetProperty("records").EnumerateArray().Where(r => r.GetProperty("name").GetString()!.Contains("Backend=Cpu", StringComparison.Ordinal)))
+            page.AppendLine(CultureInfo.InvariantCulture, $"| {row.GetProperty("name").GetString()} | {N(row, "value")} | {row.GetProperty("allocated_bytes")} |");
+        page.AppendLine();
+    }
+
     private static readonly int[] Levels = [1, 4, 16, 64];
     private static readonly int[] RowCounts = [1, 4, 16, 32, 64, 256, 512];
 
