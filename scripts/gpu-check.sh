@@ -45,6 +45,7 @@ pack_bundle() {
     for project in Kernel.Tests Golden.Tests; do
         dotnet publish "tests/$project" -c Release -o "$stage/tests/$project" -v quiet --nologo
     done
+    dotnet publish benchmarks/KernelBench -c Release -o "$stage/bench" -v quiet --nologo
     runtime=$(dotnet --list-runtimes | sed -n 's/^Microsoft.NETCore.App \(10\.[0-9.]*\) \[\(.*\)\/shared.*/\1 \2/p' | tail -1)
     [ -n "$runtime" ] || die "no .NET 10 runtime was found to pack"
     (cd "${runtime#* }" && cp -r --parents dotnet host/fxr/"${runtime%% *}" shared/Microsoft.NETCore.App/"${runtime%% *}" "$stage/dotnet/")
@@ -74,6 +75,7 @@ unpacked=$root/artifacts/gpu-work/bundle
 python=${PYTHON:-python3}
 [[ $device = cuda ]] && build=$root/artifacts/native-gpu category=Gpu || { build=$native_build category=Emulated; }
 mkdir -p "$out" "$work"
+architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | tr -d . || true)
 exec > >(tee -a "$out/log.txt") 2>&1
 command -v "$python" >/dev/null || die "$python was not found; it is needed for the summary and the comparisons"
 
@@ -101,6 +103,7 @@ check() {
     record "$name" "$kind" "$passed" $((SECONDS - begin)) "$remark"
 }
 
+managed_bench() { "$unpacked/dotnet/dotnet" exec "$unpacked/bench/KernelBench.dll" "$@"; }
 managed_tests() { "$unpacked/dotnet/dotnet" exec "$unpacked/tests/$1/$1.dll" --progress off "${@:2}"; }
 
 # A trained model behind HTTP gives its published text, character by character.
@@ -136,7 +139,7 @@ finally:
 PYTHON
 }
 
-export -f build_native managed_tests serve_story say die
+export -f build_native managed_bench managed_tests serve_story say die
 export root python device build unpacked
 
 unpack_bundle() {
@@ -157,7 +160,7 @@ use_bundle() {
 
 step_build() {
     rm -f "$work"/*.checks "$work"/*.json
-    local nvcc architecture
+    local nvcc
     if [ "$device" = emulated ]; then
         check build build 580 build_native "$build" "nativelm_cpu nativelm_emulated nativelm_tests_emulated nativelm_kernel_bench_emulated" -DNATIVELM_CUDA=OFF
         echo "rehearsal: nothing was compiled by ptxas" >"$out/ptxas.txt"
@@ -165,26 +168,41 @@ step_build() {
     fi
     nvidia-smi || die "nvidia-smi found no usable GPU; --device emulated rehearses without one"
     nvcc=$(find_nvcc) || die "no nvcc was found on this machine"
-    architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
     check build build 580 build_native "$build" "nativelm_cpu nativelm_cuda nativelm_tests_cuda nativelm_kernel_bench_cuda" -DNATIVELM_CUDA=ON \
         -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DNATIVELM_EMULATED=OFF
     grep -E 'ptxas|bytes stack frame|Used [0-9]+ registers' "$build.log" >"$out/ptxas.txt" || true
 }
 
-step_ceilings() { bench ceilings ceilings; }
-step_gemm() { bench gemm gemm; }
-step_attention() { bench attention attention-decode attention-prefill; }
-step_memory() { bench memory memory sampling; }
-step_step() { bench step step; }
-
-# Our own figures, then the same kernels in turn with PyTorch's. compare.py has no part for whole steps.
+# Our own figures, then the same kernels in turn with PyTorch's.
 bench() { # name, parts…
-    local name=$1
-    shift
-    check "bench-$name" benchmark 290 "$build/nativelm_kernel_bench_$device" "$@" "${size[@]}" --json "$work/bench-$name.json"
-    [ "$name" != step ] || return 0
-    [ "$name" != ceilings ] || set --
-    check "compare-$name" benchmark 290 "$python" benchmarks/reference/compare.py "${@:-ceilings}" --library "$build/libnativelm_$device.so" "${size[@]}" --json "$work/compare-$name.json"
+    check "bench-$1" benchmark 200 "$build/nativelm_kernel_bench_$device" "${@:2}" "${size[@]}" --json "$work/bench-$1.json"
+}
+compare() { # name, parts…
+    check "compare-$1" benchmark 200 "$python" benchmarks/reference/compare.py "${@:2}" --library "$build/libnativelm_$device.so" "${size[@]}" --json "$work/compare-$1.json"
+}
+
+step_ceilings() { bench ceilings ceilings && compare ceilings ceilings; }
+step_attention() { bench attention attention-decode attention-prefill && compare attention attention-decode attention-prefill; }
+step_memory() { bench memory memory sampling && compare memory memory sampling; }
+
+# The sm_90a kernels are checks of their own: should one fault, it takes no other figure with it.
+step_gemm() {
+    bench gemm gemm && compare gemm gemm
+    [ "$device" = emulated ] || [ "$architecture" = 90 ] || return 0
+    check bench-gemm-sm90a benchmark 80 "$build/nativelm_kernel_bench_$device" gemm --sm90a --quick --json "$work/bench-gemm-sm90a.json"
+    export NATIVELM_SM90A=1
+    check compare-gemm-sm90a benchmark 80 "$python" benchmarks/reference/compare.py gemm --library "$build/libnativelm_$device.so" --quick --json "$work/compare-gemm-sm90a.json"
+    unset NATIVELM_SM90A
+}
+
+# Whole decode steps, the C# side's cost of a call, and Hugging Face transformers with the same model shape.
+step_step() {
+    local rehearse=() dry=()
+    [ "$device" = cuda ] || rehearse=(--rehearse) dry=(--dry)
+    use_bundle
+    bench step step
+    check bench-managed benchmark 120 managed_bench --json "$work/managed.json" "${dry[@]}"
+    check transformers benchmark 240 "$python" benchmarks/reference/hf_baseline.py --json "$work/transformers.json" "${size[@]}" "${rehearse[@]}"
 }
 
 step_correct() {

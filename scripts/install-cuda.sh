@@ -46,7 +46,7 @@ mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: P
 # An apt of our own beside the system's: its own sources, lists and cache, and a machine on which nothing is installed.
 work=$(mktemp -d "${TMPDIR:-/tmp}/install-cuda.XXXXXX")
 trap 'rm -rf "$work" "$folder.partial"' EXIT
-mkdir -p "$work"/{lists,cache,packages}/partial "$work/root"
+mkdir -p "$work"/{lists,cache,packages}/partial "$work/unpacked"
 : >"$work/status"
 echo "deb [signed-by=$keyring] $mirror $suite non-free" >"$work/sources.list"
 private_apt() {
@@ -59,24 +59,24 @@ private_apt update || die "could not read the package list of $mirror $suite non
 
 # Of the 2.7 GB of libraries two are needed; tar stops reading after the last one, so the unpacker's broken pipe is expected.
 echo "Unpacking"
-dpkg-deb --fsys-tarfile "$work"/packages/nvidia-cuda-toolkit_*.deb | tar x -C "$work/root" ./usr/bin ./usr/include ./usr/lib/nvidia-cuda-toolkit
+dpkg-deb --fsys-tarfile "$work"/packages/nvidia-cuda-toolkit_*.deb | tar x -C "$work/unpacked" ./usr/bin ./usr/include ./usr/lib/nvidia-cuda-toolkit
 dpkg-deb --fsys-tarfile "$work"/packages/nvidia-cuda-dev_*.deb 2>/dev/null |
-    tar x -C "$work/root" --occurrence=1 ./usr/include/ ./$libraries/libcudart_static.a ./$libraries/libcudadevrt.a || true
-[ -e "$work/root/$libraries/libcudart_static.a" ] || die "nvidia-cuda-dev could not be unpacked into $work (is the disk full?)"
+    tar x -C "$work/unpacked" --occurrence=1 ./usr/include/ ./$libraries/libcudart_static.a ./$libraries/libcudadevrt.a || true
+[ -e "$work/unpacked/$libraries/libcudart_static.a" ] || die "nvidia-cuda-dev could not be unpacked into $work (is the disk full?)"
 
 # The layout nvcc expects round its own binary. The packaged nvcc.profile points into /usr, ours stays inside the folder.
 rm -rf "$folder.partial"
 tree=$folder.partial
 mkdir -p "$tree"/{bin,host,lib64,nvvm/bin}
-packaged=$work/root/usr/lib/nvidia-cuda-toolkit
+packaged=$work/unpacked/usr/lib/nvidia-cuda-toolkit
 mv "$packaged"/bin/{nvcc,crt} "$tree/bin/"
 for name in cudafe++ ptxas fatbinary nvlink bin2c cuobjdump nvdisasm nvprune cu++filt __nvcc_device_query; do
-    mv "$work/root/usr/bin/$name" "$tree/bin/"
+    mv "$work/unpacked/usr/bin/$name" "$tree/bin/"
 done
 mv "$packaged/bin/cicc" "$tree/nvvm/bin/"
 mv "$packaged/libdevice" "$tree/nvvm/"
-mv "$work/root/usr/include" "$tree/"
-mv "$work/root/$libraries"/*.a "$tree/lib64/"
+mv "$work/unpacked/usr/include" "$tree/"
+mv "$work/unpacked/$libraries"/*.a "$tree/lib64/"
 cat >"$tree/bin/nvcc.profile" <<'PROFILE'
 TOP = $(_HERE_)/..
 NVVMIR_LIBRARY_DIR = $(TOP)/nvvm/libdevice
