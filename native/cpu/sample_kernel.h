@@ -6,6 +6,7 @@
 #include "sample.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace nlm::cpu::NLM_FAMILY {
 
@@ -308,7 +309,8 @@ inline int32_t draw(const nlm_sample_args& args, const nlm_sample_row& p, int64_
         report_processed(args, row, z, {scan.maximum, 1.0f}, &best, 1);
         return scan.token;
     }
-    const Softener soften{scan.maximum, 1.0f / p.temperature};
+    // Bounded, so that the smallest temperatures do not make 0 · infinity of the best token.
+    const Softener soften{scan.maximum, std::min(1.0f / p.temperature, std::numeric_limits<float>::max())};
     if (!(p.top_k > 0 && p.top_k < args.vocabulary) && !(p.top_p < 1) && !(p.min_p > 0)) {
         report_processed(args, row, z, soften, nullptr, 0);
         return draw_from_row(p, z, args.vocabulary, scan, soften, scratch.maxima);

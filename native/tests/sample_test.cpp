@@ -402,6 +402,23 @@ TEST("Mask_bias_and_penalties_change_logits_in_their_order") {
     }
 }
 
+TEST("The_smallest_temperatures_draw_one_of_the_best_tokens") {
+    for (const nlm_isa isa : targets()) {
+        std::vector<float> row = random_logits(91, 300);
+        row[7] = row[270] = 30;
+        Sampling s(isa, 1, 300, std::vector<std::vector<float>>(4, row));
+        for (size_t i = 0; i < 4; i++) {
+            s.parameters[i].temperature = i % 2 ? 1e-40f : 1e-30f; // the inverse of 1e-40 is past fp32
+            s.parameters[i].seed = i;
+            if (i >= 2) s.parameters[i].top_p = 0.9f;
+        }
+        s.parameters[0].count_row = 0;
+        s.run();
+        for (size_t i = 0; i < 4; i++)
+            CHECK(s.results[i].token == 7 || s.results[i].token == 270, "%s: %d", target_name(isa), s.results[i].token);
+    }
+}
+
 TEST("Counts_saturate_and_a_rebuilt_row_forgets_what_it_held") {
     Sampling s(NLM_ISA_AUTO, 1, 3, {{0, 5, 0}});
     s.parameters[0].temperature = 0;
