@@ -100,7 +100,7 @@ NLM_DEVICE uint64_t lowest_kept(const FinishRow& finish, const RowItems<SampleVa
         low = lowest_rating(value_of(last)); // keeps what equals the k-th value
     }
     if (!(p.top_p < 1)) return low;
-    const bool whole_row = needs_row_mass(p, finish.row.has_top_k());
+    const bool whole_row = finish.row.needs_row_mass();
     const double total = whole_row ? finish.row_mass(soften) * 0x1p40 : static_cast<double>(weigh(items, mass, low, shared));
     const double target = ceil(static_cast<double>(fmaxf(p.top_p, 0.0f)) * total);
     // Most mass lies near the best token: look there first.
@@ -150,7 +150,7 @@ NLM_DEVICE int draw(const FinishRow& finish, uint64_t best) {
     Softener soften{value_of(best), 1.0f};
     uint64_t low = best; // greedy keeps the best alone
     int token = token_of(best);
-    if (!finish.row.is_greedy()) {
+    if (finish.row.is_drawn()) {
         soften.inverse_temperature = finish.row.inverse_temperature();
         if (finish.row.is_filtered()) {
             const RowItems<SampleValues> items{values, finish.space.cut, finish.maxima(edited)};

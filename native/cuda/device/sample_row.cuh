@@ -49,12 +49,14 @@ struct SampleRow {
     NLM_DEVICE bool is_penalised() const {
         return p.count_row >= 0 && (p.repetition_penalty != 1 || p.presence_penalty != 0 || p.frequency_penalty != 0);
     }
-    NLM_DEVICE bool is_edited() const { return p.mask_row >= 0 || p.bias_count > 0 || is_penalised(); }
     NLM_DEVICE bool wants_logprob() const { return p.top_logprobs >= 0; }
     NLM_DEVICE bool is_forced() const { return p.forced_token >= 0; }
-    NLM_DEVICE bool is_greedy() const { return !(p.temperature > 0); } // NaN included
+    NLM_DEVICE bool is_edited() const { return !is_forced() && (p.mask_row >= 0 || p.bias_count > 0 || is_penalised()); }
+    NLM_DEVICE bool is_drawn() const { return !is_forced() && p.temperature > 0; } // else greedy, NaN included
     NLM_DEVICE bool has_top_k() const { return p.top_k > 0 && p.top_k < args.vocabulary; }
-    NLM_DEVICE bool is_filtered() const { return has_top_k() || p.top_p < 1 || p.min_p > 0; }
+    NLM_DEVICE bool is_filtered() const { return is_drawn() && (has_top_k() || p.top_p < 1 || p.min_p > 0); }
+    // top-p takes its share of the whole row's mass only where no other filter came before.
+    NLM_DEVICE bool needs_row_mass() const { return is_drawn() && p.top_p < 1 && !has_top_k() && !(p.min_p > 0); }
     // Bounded, so that the smallest temperatures do not make 0 · infinity of the best token.
     NLM_DEVICE float inverse_temperature() const { return fminf(1.0f / p.temperature, 3.4028235e38f); }
 

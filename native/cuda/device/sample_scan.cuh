@@ -30,11 +30,6 @@ struct ScanShared {
     WarpResults<double> raw_sums, soft_sums;
 };
 
-// Whose mass top-p takes its share of: the whole row's only where no other filter came before.
-NLM_DEVICE bool needs_row_mass(const nlm_sample_row& p, bool has_top_k) {
-    return p.top_p < 1 && !has_top_k && !(p.min_p > 0);
-}
-
 // Stores the winner of the chunk's unfiltered draw. Scores are relative to the chunk's maximum.
 NLM_DEVICE void draw_from_chunk(const SampleRow& row, const Chunk& chunk, uint64_t chunk_best, WarpResults<uint64_t>& results,
                                 ChunkScan* out) {
@@ -76,30 +71,28 @@ NLM_KERNEL NLM_LAUNCH_BOUNDS(scan_threads_max, 3) sample_scan(nlm_sample_args ar
     load_parameters(args, index, shared.parameters);
     const SampleRow row(args, index, shared.parameters);
     if (!is_valid(args, row.p)) return;
-    ChunkScan* out = space.chunks + index * space.cut.chunks + number;
+    ChunkScan* const out = space.chunks + block_index(); // blocks are numbered like the results
     Chunk chunk{number * space.cut.chunk_tokens, {}};
 #pragma unroll
     for (int part = 0; part < fours_per_thread; ++part)
         load_four(row.logits, chunk.first(part), args.vocabulary, row.wide, chunk.v[part]);
 
-    const bool drawn = !row.is_forced() && !row.is_greedy(), filtered = drawn && row.is_filtered();
-    const bool edited = !row.is_forced() && row.is_edited();
-    float* raw_maxima = space.raw_maxima + index * space.cut.segments;
-    uint64_t best = best_of(chunk, row.wants_logprob() || (filtered && !edited) ? raw_maxima : nullptr, shared.raw);
+    const bool wants_raw_maxima = row.wants_logprob() || (row.is_filtered() && !row.is_edited());
+    uint64_t best = best_of(chunk, wants_raw_maxima ? space.raw_maxima + index * space.cut.segments : nullptr, shared.raw);
     if (thread_index() == 0) store(&out->raw_best, best);
     if (row.wants_logprob()) {
         const double sum = sum_of(chunk, value_of(best), 1.0f, shared.raw_sums);
         if (thread_index() == 0) store(&out->raw_sum, sum);
     }
-    if (edited) {
+    if (row.is_edited()) {
 #pragma unroll
         for (int part = 0; part < fours_per_thread; ++part) row.edit(chunk.first(part), chunk.v[part]);
-        best = best_of(chunk, filtered ? space.edited_maxima + index * space.cut.segments : nullptr, shared.edited);
+        best = best_of(chunk, row.is_filtered() ? space.edited_maxima + index * space.cut.segments : nullptr, shared.edited);
     }
     if (thread_index() == 0) store(&out->edited_best, best);
     if (best == nonfinite_rating) return;
-    if (drawn && !filtered) draw_from_chunk(row, chunk, best, shared.winners, out);
-    if (filtered && needs_row_mass(row.p, row.has_top_k())) {
+    if (row.is_drawn() && !row.is_filtered()) draw_from_chunk(row, chunk, best, shared.winners, out);
+    if (row.needs_row_mass()) {
         const double sum = sum_of(chunk, value_of(best), row.inverse_temperature(), shared.soft_sums);
         if (thread_index() == 0) store(&out->soft_sum, sum);
     }
