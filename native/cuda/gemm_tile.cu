@@ -14,15 +14,18 @@ namespace nlm::simt {
 namespace {
 
 // Tile of a block and of a warp, in rows of x and columns of the product.
-template <int TileM_, int TileN_, int WarpM_, int WarpN_, int Stages_, int BlocksPerMultiprocessor_> struct Tile {
+// SplitBlocks: whether a block may compute one split alone.
+template <int TileM_, int TileN_, int WarpM_, int WarpN_, int Stages_, int BlocksPerMultiprocessor_, bool SplitBlocks_>
+struct Tile {
     static constexpr int M = TileM_, N = TileN_, WarpM = WarpM_, WarpN = WarpN_;
     static constexpr int stages = Stages_, blocks_per_multiprocessor = BlocksPerMultiprocessor_;
+    static constexpr bool split_blocks = SplitBlocks_;
     static constexpr int warps_n = N / WarpN, threads = M / WarpM * warps_n * warp_size;
     static constexpr int sums_stride = N + 8; // floats; the eight rows of a fragment start in different banks
 };
-using WideTile = Tile<128, 256, 64, 64, 3, 1>;
-using SquareTile = Tile<128, 128, 64, 64, 3, 2>;
-using SmallTile = Tile<64, 64, 32, 32, 4, 3>;
+using WideTile = Tile<128, 256, 64, 64, 3, 1, false>;
+using SquareTile = Tile<128, 128, 64, 64, 3, 2, false>;
+using SmallTile = Tile<64, 64, 32, 32, 4, 3, true>;
 
 template <typename T, typename Tile> struct TileShared {
     struct Stage {
@@ -46,7 +49,7 @@ public:
         row_ = row, column_ = column;
         clear();
         multiply(first_split, last_split);
-        if (p_.split_blocks)
+        if (Tile::split_blocks && p_.split_blocks)
             store_partials(first_split);
         else
             finish();
@@ -196,10 +199,9 @@ private:
 struct TilePlace {
     int row, column; // in tiles
 };
-NLM_DEVICE TilePlace place_of(int64_t tile, int tiles_m, int tiles_n) {
+NLM_DEVICE TilePlace place_of(int tile, int tiles_m, int tiles_n) {
     constexpr int band = 8;
-    const int64_t per_band = static_cast<int64_t>(band) * tiles_n;
-    const int first = static_cast<int>(tile / per_band) * band, within = static_cast<int>(tile % per_band);
+    const int first = tile / (band * tiles_n) * band, within = tile % (band * tiles_n);
     const int rows = tiles_m - first < band ? tiles_m - first : band;
     return {first + within % rows, within / rows};
 }
@@ -208,14 +210,15 @@ template <typename T, typename Tile> NLM_KERNEL NLM_LAUNCH_BOUNDS(Tile::threads,
     gemm_tile(GemmParameters p) {
     auto& shared = shared_memory<TileShared<T, Tile>>();
     const int rows = row_count(p), tiles_m = ceil_div(rows, Tile::M), tiles_n = ceil_div(p.n, Tile::N);
-    const int parts = p.split_blocks ? p.splits : 1;
-    const int64_t items = static_cast<int64_t>(tiles_m) * tiles_n * parts;
+    const bool split_blocks = Tile::split_blocks && p.split_blocks;
+    const int parts = split_blocks ? p.splits : 1;
+    const int items = tiles_m * tiles_n * parts; // the host has checked that they can be counted
     TileWorker<T, Tile> worker(p, shared, rows);
 #pragma unroll 1
-    for (int64_t item = block_index(); item < items; item += block_count()) {
+    for (int item = block_index(); item < items; item += block_count()) {
         const TilePlace place = place_of(item / parts, tiles_m, tiles_n);
-        const int split = static_cast<int>(item % parts);
-        worker.run(place.row * Tile::M, place.column * Tile::N, split, p.split_blocks ? split + 1 : p.splits);
+        const int split = item % parts;
+        worker.run(place.row * Tile::M, place.column * Tile::N, split, split_blocks ? split + 1 : p.splits);
         sync_threads(); // the ring is free again
     }
 }
@@ -251,6 +254,7 @@ int64_t tile_count(const GemmParameters& p, int m, int n) {
 template <typename T, typename Tile>
 void launch_tiles(const GemmParameters& p, int blocks_per_multiprocessor, const nlm_device& device, cudaStream_t stream) {
     const int64_t items = tile_count(p, Tile::M, Tile::N) * (p.split_blocks ? p.splits : 1);
+    check_range(items, 0, count_limit / 2, "tiles of rows_max by n");
     const int64_t resident = std::min<int64_t>(int64_t{device.multiprocessors} * blocks_per_multiprocessor,
                                                cuda::running_sums_max / (Tile::M * Tile::N));
     launch(gemm_tile<T, Tile>, {std::min(items, resident), 1, Tile::threads, sizeof(TileShared<T, Tile>)}, stream, p);
