@@ -91,7 +91,7 @@ public sealed class DeviceFaultTests : IDisposable
         Emulator.Configure($"streams={streams}");
         LlmEngine engine = LlmEngine.Load(Options() with { Graphs = graphs, AsyncScheduling = ahead });
         Emulator.Inject(fault);
-        Task<FinishReason>[] ends = [.. Enumerable.Range(0, 6).Select(i => End(engine.Submit(Request(i))))];
+        Task<FinishReason>[] ends = [.. Enumerable.Range(0, 6).Select(i => End(engine, Request(i)))];
         FinishReason[] reasons = await Task.WhenAll(ends).WaitAsync(Patience);
         Assert.All(reasons, reason => Assert.Equal(FinishReason.Error, reason));
         Assert.Equal((EngineState.Failed, false), (engine.Health.State, engine.Health.IsReady));
@@ -115,11 +115,18 @@ public sealed class DeviceFaultTests : IDisposable
         Sampling = new SamplingParams { Temperature = 0, MaxTokens = 60, IgnoreEos = true },
     };
 
-    private static async Task<FinishReason> End(Generation generation)
+    private static async Task<FinishReason> End(LlmEngine engine, GenerationRequest request)
     {
         FinishReason last = FinishReason.None;
-        await foreach (TokenEvent token in generation)
-            last = token.FinishReason;
+        try
+        {
+            await foreach (TokenEvent token in engine.Submit(request))
+                last = token.FinishReason;
+        }
+        catch (RequestRejectedException refused) when (refused.Kind == RejectionKind.Unavailable)
+        {
+            last = FinishReason.Error; // the fault struck before this one came
+        }
         return last;
     }
 }
