@@ -210,7 +210,7 @@ step_correct() {
     check native-tests correctness 250 "$build/nativelm_tests_$device"
     check kernel-tests correctness 300 managed_tests Kernel.Tests --filter-trait "Category=$category" --fail-skips on \
         --report-xunit-trx --report-xunit-trx-filename tests.trx --results-directory "$out"
-    check model-tests correctness 300 managed_tests Golden.Tests --filter-class '*GraphTests' '*PlannedAheadTests' '*DeviceTests' \
+    check model-tests correctness 300 managed_tests Golden.Tests --filter-class '*GraphTests' '*PlannedAheadTests' '*PrecisionTests' '*TransformersGoldenTests' \
         --report-xunit-trx --report-xunit-trx-filename models.trx --results-directory "$out"
     check server correctness 120 serve_story
 }

@@ -4,12 +4,17 @@ using Xunit;
 
 namespace NativeLM.Tests;
 
-/// <summary>The devices that a model test runs on without hardware: the processor, and the GPU's kernels on the emulator.</summary>
+/// <summary>
+/// The devices that a model test runs on: without hardware the processor and the GPU's kernels on the emulator; on a machine with a GPU those
+/// that NATIVELM_TEST_DEVICES names ("cuda"), which must be there.
+/// </summary>
 internal static class Devices
 {
     private static readonly Lazy<string?> EmulatorIsAbsent = new(FindEmulator);
 
-    public static IEnumerable<DeviceKind> All { get; } = [DeviceKind.Cpu, DeviceKind.Emulated];
+    public static IEnumerable<DeviceKind> All { get; } = Environment.GetEnvironmentVariable("NATIVELM_TEST_DEVICES") is { Length: > 0 } names
+        ? [.. names.Split(',').Select(n => Enum.Parse<DeviceKind>(n, ignoreCase: true))]
+        : [DeviceKind.Cpu, DeviceKind.Emulated];
 
     public static TheoryData<DeviceKind> Each => [.. All];
 
