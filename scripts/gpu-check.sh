@@ -53,7 +53,7 @@ pack_bundle() {
     ldconfig -p | awk '/lib(ssl|crypto)\.so\.3 .*x86-64/ { print $NF }' | xargs -I{} cp -L {} "$stage/lib/"
     # Third-party test inputs travel where the build machine has them; their tests skip elsewhere.
     [ ! -d "$data/models/stories260K" ] || cp -r "$data/models/stories260K" "$stage/data/models/"
-    [ ! -d "$goldens" ] || cp -r "$goldens"/llama-* "$stage/goldens/"
+    [ ! -d "$goldens" ] || cp -r "$goldens"/*.json "$goldens"/llama-* "$stage/goldens/"
     { git rev-parse HEAD && git status --porcelain | grep -q . && echo "with changes"; } >"$stage/commit" || true
     tar c -C "$stage" . | xz -6 -T0 >"$bundle"
     rm -rf "$stage"
