@@ -4,18 +4,18 @@ using NativeLM.Benchmarks;
 const string usage = """
     Writes a Llama model folder with random weights, for benchmarks.
 
-    usage: RandomModel FOLDER [--seed N] [--layers N] [--vocabulary N] [--positions N] [--type bfloat16|float16|float32] [--tiny]
+    usage: RandomModel FOLDER [--seed N] [--layers N] [--vocabulary N] [--positions N] [--type bfloat16|float16|float32] [--tiny | --llama-8b]
 
-    Default: the shape of TinyLlama-1.1B in bfloat16 (2.2 GB), seed 1. --tiny: a shape for tests.
+    Default: the shape of TinyLlama-1.1B in bfloat16 (2.2 GB), seed 1. --tiny: a shape for tests. --llama-8b: Llama-3.1-8B (16 GB).
     """;
 
 if (args.Length == 0 || args[0].StartsWith('-'))
     return Fail(usage);
-RandomModelShape shape = args.Contains("--tiny") ? RandomModelShape.Tiny : RandomModelShape.TinyLlama;
+RandomModelShape shape = args.Contains("--tiny") ? RandomModelShape.Tiny : args.Contains("--llama-8b") ? RandomModelShape.Llama8B : RandomModelShape.TinyLlama;
 ulong seed = 1;
 for (int i = 1; i < args.Length; i++)
 {
-    if (args[i] == "--tiny")
+    if (args[i] is "--tiny" or "--llama-8b")
         continue;
     if (i + 1 == args.Length)
         return Fail($"{args[i]}: found no value\n\n{usage}");

@@ -27,6 +27,19 @@ internal sealed record RandomModelShape
     /// <summary>TinyLlama-1.1B: 22 layers, hidden 2048, 32 heads over 4 KV heads, MLP 5632, vocabulary 32000.</summary>
     public static RandomModelShape TinyLlama { get; } = new();
 
+    /// <summary>Llama-3.1-8B: 32 layers, hidden 4096, 32 heads over 8 KV heads, MLP 14336, vocabulary 128256 (16 GB).</summary>
+    public static RandomModelShape Llama8B { get; } = new()
+    {
+        Layers = 32,
+        Hidden = 4096,
+        Heads = 32,
+        KvHeads = 8,
+        HeadDim = 128,
+        Mlp = 14336,
+        Vocabulary = 128256,
+        Positions = 8192,
+    };
+
     /// <summary>Small enough for tests: under a second in every step.</summary>
     public static RandomModelShape Tiny { get; } = new()
     {
