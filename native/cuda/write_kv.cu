@@ -1,4 +1,5 @@
-// nlm_write_kv and nlm_kv_block_bytes: norm, rotary embedding and scatter, one warp per (row, head).
+// nlm_write_kv and nlm_kv_block_bytes: norm, rotary embedding and scatter, one warp per (row, head); the blocks of a row are
+// neighbours.
 #include "attention_args.h"
 #include "device/kv_pool.cuh"
 #include "device/pieces.cuh"
@@ -78,17 +79,17 @@ private:
 template <typename T, typename Cache> NLM_KERNEL NLM_LAUNCH_BOUNDS(write_warps* warp_size, 8) write_kv(WriteKv call) {
     const nlm_write_kv_args& args = call.args;
     const KvPool& pool = call.pool;
-    const int heads = args.q_head_count + 2 * pool.kv_head_count;
-    const int64_t item = int64_t{block_index()} * write_warps + warp_index();
-    const int64_t row = item / heads;
-    if (row >= true_count(args.rows, args.rows_max)) return;
+    const int heads = args.q_head_count + 2 * pool.kv_head_count, blocks_per_row = ceil_div(heads, write_warps);
+    const int64_t row = block_index() / blocks_per_row;
+    const int index = block_index() % blocks_per_row * write_warps + warp_index();
+    if (index >= heads || row >= true_count(args.rows, args.rows_max)) return;
     const int slot = load_readonly(args.slots + row);
     if (slot < 0 || slot >= pool.block_count * pool.block_size) return;
 
-    const int index = static_cast<int>(item % heads), kv_index = index - args.q_head_count;
+    const int kv_index = index - args.q_head_count;
     const bool is_query = kv_index < 0, is_value = kv_index >= pool.kv_head_count;
     Head head{shared_memory<WriteShared>().heads[warp_index()], pool.head_dim};
-    head.load(static_cast<const T*>(args.qkv) + item * pool.head_dim, call.wide);
+    head.load(static_cast<const T*>(args.qkv) + (row * heads + index) * pool.head_dim, call.wide);
     sync_warp();
     const T* weight = static_cast<const T*>(is_query ? args.q_norm : is_value ? nullptr : args.k_norm);
     if (weight != nullptr) {
@@ -111,9 +112,9 @@ template <typename T, typename Cache> NLM_KERNEL NLM_LAUNCH_BOUNDS(write_warps* 
 }
 
 template <typename T, typename Cache> void launch_write(const WriteKv& call, cudaStream_t stream) {
-    const int64_t items = int64_t{call.args.rows_max} * (call.args.q_head_count + 2 * call.pool.kv_head_count);
-    launch(write_kv<T, Cache>, {ceil_div(items, int64_t{write_warps}), 1, write_warps * warp_size, sizeof(WriteShared)}, stream,
-           call);
+    const int heads = call.args.q_head_count + 2 * call.pool.kv_head_count;
+    const int64_t blocks = int64_t{call.args.rows_max} * ceil_div(heads, write_warps);
+    launch(write_kv<T, Cache>, {blocks, 1, write_warps * warp_size, sizeof(WriteShared)}, stream, call);
 }
 
 template <typename T> void launch_cache_type(const WriteKv& call, int32_t cache_type, cudaStream_t stream) {
