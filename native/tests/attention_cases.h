@@ -20,10 +20,11 @@ struct AttentionCase {
     std::vector<int32_t> lengths = {1}; // final length of each sequence
 };
 
-// New tokens of one sequence in a step.
+// New tokens of one sequence in a step. Drafts are guesses: rows of other tokens, which the right ones overwrite later.
 struct Chunk {
     size_t sequence;
     int32_t count;
+    bool draft = false;
 };
 using Step = std::vector<Chunk>;
 
@@ -80,7 +81,8 @@ public:
             Matrix& source = tokens_[chunk.sequence].qkv;
             int32_t& done = done_[chunk.sequence];
             for (int32_t i = 0; i < chunk.count; i++, done++) {
-                qkv.insert(qkv.end(), source.at(done, 0), source.at(done, 0) + source.columns * bytes_of(case_.type));
+                const int64_t token = chunk.draft ? (done * 31 + 5) % source.rows : done;
+                qkv.insert(qkv.end(), source.at(token, 0), source.at(token, 0) + source.columns * bytes_of(case_.type));
                 slots.push_back(table(chunk.sequence)[done / case_.block_size] * case_.block_size + done % case_.block_size);
                 positions.push_back(done);
             }
@@ -102,7 +104,17 @@ public:
         for (const Chunk& chunk : step) {
             for (int32_t i = 0; i < chunk.count; i++, row += row_bytes)
                 std::memcpy(outputs_[chunk.sequence].at(done_[chunk.sequence] - chunk.count + i, 0), row, row_bytes);
+            if (chunk.draft) done_[chunk.sequence] -= chunk.count; // rejected
         }
+    }
+
+    int32_t done(size_t sequence) const { return done_[sequence]; }
+    // The sequence starts again, its tokens in other blocks of its own.
+    void preempt(size_t sequence) {
+        done_[sequence] = 0;
+        const auto first = tables_.begin() + static_cast<std::ptrdiff_t>(sequence) * blocks_per_sequence_;
+        const int32_t used = (case_.lengths[sequence] + case_.block_size - 1) / case_.block_size;
+        std::rotate(first, first + used / 2, first + used);
     }
 
     const Matrix& output(size_t sequence) const { return outputs_[sequence]; }

@@ -75,6 +75,7 @@ public:
         if (values.empty()) return values;
         require_ok(nlm_copy(stream_, values.data(), data_, bytes(count_), NLM_COPY_TO_HOST), "nlm_copy");
         synchronize();
+        note_result(values.data(), values.size() * sizeof(T));
         return values;
     }
 
@@ -113,7 +114,10 @@ public:
     PinnedMemory& operator=(const PinnedMemory&) = delete;
 
     unsigned char* data() const { return data_; }
-    std::vector<unsigned char> copy() const { return {data_, data_ + bytes_}; }
+    std::vector<unsigned char> copy() const {
+        note_result(data_, bytes_);
+        return {data_, data_ + bytes_};
+    }
 
 private:
     nlm_device* device_;

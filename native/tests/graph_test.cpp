@@ -35,6 +35,7 @@ public:
     std::vector<unsigned char> download() const {
         std::vector<unsigned char> bytes(bytes_.size());
         copy(bytes.data(), data_, NLM_COPY_TO_HOST);
+        note_result(bytes.data(), bytes.size());
         return bytes;
     }
     void poison() {
