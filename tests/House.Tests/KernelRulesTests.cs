@@ -8,16 +8,16 @@ namespace NativeLM.Tests.House;
 /// </summary>
 public sealed partial class KernelRulesTests
 {
-    private const string Vocabulary = "device/simt.cuh", Ptx = "device/ptx.cuh", Launch = "device/launch.h", Runtime = "runtime.h";
+    private const string Vocabulary = "device/simt.cuh", Ptx = "device/ptx.cuh", Launch = "device/launch.h", Hopper = "sm90a/hopper.cuh", TensorMap = "sm90a/tensor_map.cu";
 
     // Name, what is forbidden, a line that breaks the rule, and the files below native/cuda that may.
     private static readonly (string Name, string Pattern, string Example, string[] Except)[] Rules =
     [
-        ("toolkit headers", @"#include\s*[<""](?:cuda|cooperative_groups|cub|thrust|mma|nv)[\w/.]*[>""]", "#include <cuda_fp16.h>", [Vocabulary]),
+        ("toolkit headers", @"#include\s*[<""](?:cuda|cooperative_groups|cub|thrust|mma|nv)[\w/.]*[>""]", "#include <cuda_fp16.h>", [Vocabulary, TensorMap]),
         ("foreign kernels", @"\b(?:cublas|cublasLt|cudnn|cutlass|cute|thrust|cub)\w*\b", "cublasGemmEx(handle)", []),
         ("raw launches", "<<<|>>>", "kernel<<<grid, block>>>(x);", []),
-        ("inline assembly", @"\b(?:asm|__asm__)\b", "asm volatile(\"bar.sync 0;\");", [Ptx]),
-        ("questions about the compiler", @"\b(?:__CUDACC__|__CUDA_ARCH__|__NVCC__|CUDART_VERSION|__CUDACC_VER_MAJOR__)\b", "#ifdef __CUDACC__", [Vocabulary, Ptx, Launch, "device.cu"]),
+        ("inline assembly", @"\b(?:asm|__asm__)\b", "asm volatile(\"bar.sync 0;\");", [Ptx, Hopper]),
+        ("questions about the compiler", @"\b(?:__CUDACC__|__CUDA_ARCH__|__NVCC__|CUDART_VERSION|__CUDACC_VER_MAJOR__)\b", "#ifdef __CUDACC__", [Vocabulary, Ptx, Launch, Hopper, TensorMap, "device.cu"]),
         ("plain shared memory", @"\b__shared__\b", "__shared__ float tile[64];", [Vocabulary]),
         ("plain qualifiers", @"\b(?:__global__|__device__|__host__|__forceinline__|__launch_bounds__|__constant__|__managed__)\b", "__device__ int f();", [Vocabulary]),
         ("plain indices", @"\b(?:threadIdx|blockIdx|blockDim|gridDim|warpSize)\b", "int i = threadIdx.x;", [Vocabulary]),
