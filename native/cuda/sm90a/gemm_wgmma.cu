@@ -119,8 +119,8 @@ NLM_DEVICE void produce(const GemmParameters& p, const TensorMap& weight, const 
 template <typename T, typename Tile> class Consumer {
 public:
     NLM_DEVICE Consumer(const GemmParameters& p, Shared<Tile>& shared, int group)
-        : p_(p), shared_(shared), rows_(row_count(p)), group_(group),
-          weight_(tile_descriptor(&shared.ring[0].weight[group * group_bytes])), x_(tile_descriptor(shared.ring[0].x.data())) {}
+        : p_(p), shared_(shared), rows_(row_count(p)), weight_(tile_descriptor(&shared.ring[0].weight[group * group_bytes])),
+          x_(tile_descriptor(shared.ring[0].x.data())) {}
 
     NLM_DEVICE void run() {
         const Items<Tile> items(p_);
@@ -253,7 +253,7 @@ private:
 
     const GemmParameters& p_;
     Shared<Tile>& shared_;
-    int rows_, group_;
+    int rows_;
     uint64_t weight_, x_; // descriptors in the first stage
     RingPlace<Tile::stages> place_;
     float sums_[sum_count];
