@@ -16,7 +16,7 @@ struct Planted {
     const char *name, *folder, *tests;
 };
 
-const std::array planted{
+const std::vector<Planted> planted{
 #include "planted_kernels.inc"
 };
 

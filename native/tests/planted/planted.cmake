@@ -6,6 +6,7 @@
 #   cmake --build artifacts/native --target nativelm_tests_planted && artifacts/native/nativelm_tests_planted
 file(GLOB mutants CONFIGURE_DEPENDS tests/planted/*.mutant)
 file(GLOB_RECURSE mutable_sources CONFIGURE_DEPENDS cuda/*)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${mutants})
 set(planted_table "")
 
 function(nativelm_field mutant field result)
