@@ -56,9 +56,10 @@ publish_server() {
     rm -f "$folder"/*.dbg "$folder"/*.pdb "$folder"/*.staticwebassets.* "$folder"/web.config
 }
 
-# Prints the CUDA compiler to use, or fails: $NATIVELM_NVCC ("none" for no compiler), then the usual places.
+# find_nvcc [MAJOR]: prints the CUDA compiler to use (of that major version or newer), or fails: $NATIVELM_NVCC ("none" for no
+# compiler), then the usual places.
 find_nvcc() {
-    local candidate
+    local candidate version least=${1:-0}
     if [ -n "${NATIVELM_NVCC:-}" ]; then
         [ "$NATIVELM_NVCC" != none ] || return 1
         [ -x "$NATIVELM_NVCC" ] || die "NATIVELM_NVCC names $NATIVELM_NVCC, which is not a program"
@@ -66,7 +67,7 @@ find_nvcc() {
         return
     fi
     for candidate in "$root"/artifacts/cuda-*/bin/nvcc /opt/cuda-*/bin/nvcc "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
-        [ -x "$candidate" ] && echo "$candidate" && return
+        [ -x "$candidate" ] && version=$(nvcc_version "$candidate") && [ "${version%%.*}" -ge "$least" ] && echo "$candidate" && return
     done
     return 1
 }

@@ -167,7 +167,7 @@ step_build() {
         return
     fi
     nvidia-smi || die "nvidia-smi found no usable GPU; --device emulated rehearses without one"
-    nvcc=$(find_nvcc) || die "no nvcc was found on this machine"
+    nvcc=$(find_nvcc 12 || find_nvcc) || die "no nvcc was found on this machine"
     check build build 580 build_native "$build" "nativelm_cpu nativelm_cuda nativelm_tests_cuda nativelm_kernel_bench_cuda" -DNATIVELM_CUDA=ON \
         -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DNATIVELM_EMULATED=OFF
     grep -E 'ptxas|bytes stack frame|Used [0-9]+ registers' "$build.log" >"$out/ptxas.txt" || true

@@ -39,7 +39,7 @@ resources() {
 # Prints mangled kernel, architecture and how often each instruction that matters occurs.
 instructions() { # cubin named FILE.ARCHITECTURE.cubin
     local architecture=${1%.cubin}
-    "$tools/nvdisasm" -ndf -c "$1" | awk -v OFS='\t' -v arch="${architecture##*.}" '
+    "$tools/nvdisasm" -ndf -c "$1" 2>/dev/null | awk -v OFS='\t' -v arch="${architecture##*.}" '
         function flush() {
             if (name != "") print name, arch, n["HMMA"] + 0, n["LDSM"] + 0, n["LDGSTS"] + 0, n["LDG128"] + 0, n["STG128"] + 0, n["HGMMA"] + 0, n["UTMALDG"] + 0, n["LDL"] + n["STL"]
             delete n
@@ -71,6 +71,8 @@ awk -F'\t' -v OFS='\t' -v compiler="$compiler" '
 cut -f2 "$work/mangled" | "$tools/cu++filt" -p | sed -E 's/^void //; s/(<unnamed>|\(anonymous namespace\)):://g; s/nlm:://g; s/simt:://g; s/\((int|bool|unsigned int|nlm_[a-z_]*)\)//g; s/ //g' >"$work/names"
 paste "$work/names" "$work/mangled" | awk -F'\t' -v OFS='\t' '{ kernel = $1; $1 = $2; $2 = kernel; for (i = 3; i < NF; i++) $i = $(i + 1); NF-- } 1' |
     LC_ALL=C sort >"$work/rows"
+uncounted=$(awk -F'\t' 'NF < 15 { print $2; exit }' "$work/rows")
+[ -z "$uncounted" ] || die "nvdisasm showed no instructions of $uncounted"
 duplicate=$(cut -f1-3 "$work/rows" | uniq -d | head -1)
 [ -z "$duplicate" ] || die "two kernels have one name: $duplicate"
 printf 'library\t*\t%s\t%s\t%s\n' "$(IFS=,; echo "${architectures[*]}")" "$compiler" "$(stat -c %s "$library")" >>"$work/rows"
