@@ -74,6 +74,8 @@ work=$root/artifacts/gpu-work/$device # checks and records of the steps run so f
 unpacked=$root/artifacts/gpu-work/bundle
 python=${PYTHON:-python3}
 [[ $device = cuda ]] && build=$root/artifacts/native-gpu category=Gpu || { build=$native_build category=Emulated; }
+native_options=() # the emulator is slow: a rehearsal runs small shapes
+[ "$device" = cuda ] || native_options=(--quick)
 mkdir -p "$out" "$work"
 architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | tr -d . || true)
 exec > >(tee -a "$out/log.txt") 2>&1
@@ -207,7 +209,7 @@ step_step() {
 
 step_correct() {
     use_bundle
-    check native-tests correctness 250 "$build/nativelm_tests_$device"
+    check native-tests correctness 250 "$build/nativelm_tests_$device" "${native_options[@]}"
     check kernel-tests correctness 300 managed_tests Kernel.Tests --filter-trait "Category=$category" --fail-skips on \
         --report-xunit-trx --report-xunit-trx-filename tests.trx --results-directory "$out"
     check model-tests correctness 300 managed_tests Golden.Tests --filter-class '*GraphTests' '*PlannedAheadTests' '*PrecisionTests' '*TransformersGoldenTests' \
@@ -217,7 +219,7 @@ step_correct() {
 
 step_invariance() {
     use_bundle
-    check native-bits invariance 200 "$build/nativelm_tests_$device" --filter bits
+    check native-bits invariance 200 "$build/nativelm_tests_$device" --filter bits "${native_options[@]}"
     check model-bits invariance 360 managed_tests Golden.Tests --filter-class '*InvarianceTests'
 }
 

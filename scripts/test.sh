@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh               all of it (about 30 minutes on two cores)
 #   scripts/test.sh --fast        without sanitizers, planted bugs, nvcc and format checks
-#   scripts/test.sh Engine Server only the parts whose name contains a word: the test projects, native, sanitizers, cuda, format
+#   scripts/test.sh Engine Server only the parts whose name contains a word: the test projects, native, sanitizers, cuda, gpu-check, format
 source "$(dirname "$0")/common.sh"
 
 fast=false words=()
@@ -141,6 +141,12 @@ if ! $fast && selected cuda; then
     elif [ -z "${newer:-}" ]; then
         skip 'NO CUDA COMPILER FROM 12 ON: nvcc compiles no sm_90a kernel (scripts/install-cuda.sh --trixie-prefix gets one)'
     fi
+fi
+
+if ! $fast && selected gpu-check; then
+    say "Rehearsal of the GPU machine"
+    check gpu-check-pack scripts/gpu-check.sh --pack
+    run gpu-check env OUT="$logs/gpu-check" scripts/gpu-check.sh --device emulated
 fi
 
 if ! $fast && selected format; then
