@@ -16,7 +16,7 @@ struct nlm_device {
     int compute_capability = 0; // 90 is 9.0
     int multiprocessors = 0;
     int shared_memory_limit = 0;    // bytes a block may ask for
-    bool sm90a = false; // kernels of cuda/sm90a run where there is one: an engine constant
+    bool sm90a = false;             // kernels of cuda/sm90a run where there is one: an engine constant
     cudaStream_t zeroing = nullptr; // fills new memory
     nlm::cuda::Staging staging;     // of weights on their way to the device
 
