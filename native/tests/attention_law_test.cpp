@@ -57,7 +57,7 @@ TEST("Decoded_verified_and_prefilled_rows_have_the_same_bits_for_every_head_dim"
 
 TEST("Decoded_verified_and_prefilled_rows_have_the_same_bits_under_every_mask") {
     for (const nlm_isa isa : targets()) {
-        for (const int32_t type : {NLM_BF16, NLM_F16, NLM_F32}) {
+        for (const int32_t type : float_types()) {
             for (const int32_t window : {0, 1, 63, 64, 65, 130}) {
                 AttentionCase c;
                 c.type = c.cache_type = type;

@@ -134,6 +134,7 @@ TEST("Attention_that_looks_up_one_key_returns_exactly_its_value") {
             c.type = c.cache_type = type;
             c.scale = 1;
             for (const int32_t head_dim : {8, 16, 24, 40, 64, 80, 96, 112, 128, 192, 256}) {
+                if (quick() && head_dim % 3 != 1) continue; // 16, 40, 64, 112, 256
                 c.head_dim = head_dim;
                 c.lengths = {1, 40, 70};
                 Lookup(c, isa, 3).check(33, 2);

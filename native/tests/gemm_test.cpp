@@ -12,7 +12,7 @@ TEST("Gemm_matches_doubles_over_odd_shapes_types_and_families") {
         TestDevice device(isa);
         uint64_t seed = 1;
         for (const auto& [m, n, k] : shapes)
-            for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16})
+            for (const int32_t type : float_types())
                 for (const int32_t type_out : {type, static_cast<int32_t>(NLM_F32)})
                     check_case(device, isa,
                                {.type = type,
@@ -31,7 +31,7 @@ TEST("Every_epilogue_with_bias_and_residual_matches_doubles") {
         TestDevice device(isa);
         uint64_t seed = 100;
         for (int32_t epilogue = NLM_EPILOGUE_NONE; epilogue <= NLM_EPILOGUE_GELU_TANH_MUL; ++epilogue)
-            for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16})
+            for (const int32_t type : float_types())
                 for (const int m : {1, 7, 19, 35})
                     for (const int n : {32, 46, 100})
                         check_case(device, isa,
@@ -59,7 +59,7 @@ TEST("Large_k_and_many_rows_take_every_loop_order") {
 
 TEST("Bits_of_a_row_depend_on_neither_row_count_nor_position_nor_threads") {
     for (const nlm_isa isa : targets()) {
-        for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+        for (const int32_t type : float_types()) {
             const GemmCase c{
                 .type = type, .type_out = NLM_F32, .m = 4, .n = 150, .k = 333, .epilogue = NLM_EPILOGUE_SILU_MUL, .bias = true};
             const GemmData data(c, 77);

@@ -37,7 +37,7 @@ Matrix unpack(const TestDevice& device, int32_t type, int32_t n, int32_t k, cons
 TEST("A_packed_weight_gives_every_element_back_rounded_to_nearest_even") {
     TestDevice device;
     uint64_t seed = 1;
-    for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+    for (const int32_t type : float_types()) {
         for (const int32_t type_source : {NLM_F32, NLM_BF16, NLM_F16}) {
             for (const auto& [n, k] : {std::pair{1, 1}, std::pair{33, 31}, std::pair{64, 64}, std::pair{50, 97}}) {
                 Matrix weight(type_source, n, k);
@@ -61,7 +61,7 @@ TEST("A_packed_weight_gives_every_element_back_rounded_to_nearest_even") {
 TEST("Parts_at_any_row_offset_fill_one_packed_weight") {
     TestDevice device;
     const int32_t parts[] = {5, 40, 1, 18, 31}, k = 45;
-    for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+    for (const int32_t type : float_types()) {
         int32_t n = 0;
         for (const int32_t rows : parts) n += rows;
         Matrix weight(NLM_F32, n, k);
@@ -158,7 +158,7 @@ TEST("Bad_pack_arguments_return_a_status_that_names_the_argument") {
 TEST("Embedding_scales_adds_positions_and_zeroes_unknown_ids") {
     TestDevice device;
     const int32_t vocabulary = 70, columns = 37, position_rows = 9;
-    for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+    for (const int32_t type : float_types()) {
         Matrix table(type, vocabulary, columns), positions(type, position_rows, columns);
         table.randomize(1);
         positions.randomize(2);

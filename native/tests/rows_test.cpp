@@ -99,7 +99,7 @@ double activated(int32_t kind, double x) {
 
 TEST("Norms_agree_with_doubles_in_every_family_type_and_column_count") {
     for (const nlm_isa isa : targets()) {
-        for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+        for (const int32_t type : float_types()) {
             for (const int32_t kind : {NLM_NORM_RMS, NLM_NORM_LAYER}) {
                 for (const int32_t columns : {1, 7, 16, 63, 64, 200, 2048}) {
                     check_norm({kind, type, columns, true, false, false, true, false, 0}, isa);
@@ -128,7 +128,7 @@ TEST("Aligned_and_misaligned_rows_have_the_same_bits") {
     const int32_t rows = 3;
     for (const nlm_isa isa : targets()) {
         TestDevice device(isa, 2);
-        for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+        for (const int32_t type : float_types()) {
             const auto size = static_cast<size_t>(bytes_of(type));
             for (const int32_t columns : {16, 72, 1000, 8192, 16384, 16448}) {
                 Matrix x(type, rows, 2 * columns), residual(type, rows, columns), weight(type, 2, columns);
@@ -213,7 +213,7 @@ TEST("A_normed_row_has_the_same_bits_alone_and_among_many_for_any_thread_count")
 TEST("Activations_agree_with_doubles_in_every_family_and_type") {
     for (const nlm_isa isa : targets()) {
         TestDevice device(isa, 2);
-        for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+        for (const int32_t type : float_types()) {
             for (const int32_t kind : {NLM_EPILOGUE_SILU_MUL, NLM_EPILOGUE_RELU, NLM_EPILOGUE_GELU, NLM_EPILOGUE_GELU_TANH,
                                        NLM_EPILOGUE_GELU_TANH_MUL}) {
                 const bool gated = kind == NLM_EPILOGUE_SILU_MUL || kind == NLM_EPILOGUE_GELU_TANH_MUL;
@@ -256,7 +256,7 @@ TEST("Query_norm_and_rotation_agree_with_doubles_in_both_styles") {
     const int32_t rows = 5, heads = 3, positions = 40;
     for (const nlm_isa isa : targets()) {
         TestDevice device(isa, 2);
-        for (const int32_t type : {NLM_F32, NLM_BF16, NLM_F16}) {
+        for (const int32_t type : float_types()) {
             for (const auto& [dim, rotary] : {std::array{8, 8}, std::array{64, 64}, std::array{80, 32}, std::array{24, 6}}) {
                 for (const int32_t style : {NLM_ROPE_NONE, NLM_ROPE_HALF_SPLIT, NLM_ROPE_INTERLEAVED}) {
                     for (const bool norm : {false, true}) {
