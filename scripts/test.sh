@@ -99,12 +99,13 @@ if selected native; then
     start native-cpu "$native_build/nativelm_tests_cpu"
     start native-emulator "$native_build/nativelm_tests_emulator"
     start native-mutants "$native_build/nativelm_tests_mutants"
-    finish
 fi
+# Beside the emulated kernels, which keep one processor busy for minutes.
 for project in tests/*/*.csproj; do
     name=$(basename "$project" .csproj)
     selected "$name" && run "$name" "artifacts/dotnet/bin/$name/release/$name" --progress off
 done
+finish
 
 if ! $fast && selected sanitizers; then
     say "Sanitizers and bugs planted in the kernels"
