@@ -183,4 +183,25 @@ inline std::vector<unsigned char> row_bits(const TestDevice& device, GemmCase c,
             all.begin() + static_cast<std::ptrdiff_t>(row_bytes * (static_cast<size_t>(row) + 1))};
 }
 
+// A row count in device memory limits what is computed; the other rows keep what they held. Counts past both ends are bounded.
+inline void check_row_counts(const TestDevice& device, const GemmCase& c, const std::vector<int32_t>& counts) {
+    const GemmData data(c, 3);
+    const std::vector<double> expected = reference_gemm(c, data.x, data.weight, nullptr, data.out);
+    for (const int32_t count : counts) {
+        const GemmOperands operands(device, c, data.x, data.weight, nullptr, data.out);
+        Buffer<int32_t> rows(device, std::vector<int32_t>{count});
+        nlm_gemm_args args = operands.arguments();
+        args.rows = rows.data();
+        CHECK(nlm_gemm(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
+        Matrix found = data.out;
+        found.data = operands.out().read();
+        for (int64_t i = 0; i < c.m * c.n; ++i) {
+            const bool computed = i / c.n < count;
+            const double want = computed ? expected[static_cast<size_t>(i)] : data.out.get(i / c.n, i % c.n);
+            CHECK(std::fabs(found.get(i / c.n, i % c.n) - want) <= (computed ? tolerance(c, want) : 0), "rows %d element %d",
+                  count, static_cast<int>(i));
+        }
+    }
+}
+
 } // namespace nlm::tests

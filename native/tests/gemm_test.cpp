@@ -77,23 +77,7 @@ TEST("Bits_of_a_row_depend_on_neither_row_count_nor_position_nor_threads") {
 TEST("A_device_row_count_limits_what_is_computed_and_written") {
     TestDevice device;
     const GemmCase c{.type = NLM_BF16, .type_out = NLM_F32, .m = 20, .n = 40, .k = 64};
-    const GemmData data(c, 3);
-    const std::vector<double> expected = reference_gemm(c, data.x, data.weight, nullptr, data.out);
-    for (const int32_t count : {0, 1, 13, 20, 99, -4}) {
-        const GemmOperands operands(device, c, data.x, data.weight, nullptr, data.out);
-        Buffer<int32_t> rows(device, std::vector<int32_t>{count});
-        nlm_gemm_args args = operands.arguments();
-        args.rows = rows.data();
-        CHECK(nlm_gemm(device.stream(), &args) == NLM_OK, "%s", nlm_last_error());
-        Matrix found = data.out;
-        found.data = operands.out().read();
-        for (int64_t i = 0; i < c.m * c.n; ++i) {
-            const bool computed = i / c.n < count;
-            const double want = computed ? expected[static_cast<size_t>(i)] : data.out.get(i / c.n, i % c.n);
-            CHECK(std::fabs(found.get(i / c.n, i % c.n) - want) <= (computed ? tolerance(c, want) : 0), "rows %d element %d",
-                  count, static_cast<int>(i));
-        }
-    }
+    check_row_counts(device, c, {0, 1, 13, 20, 99, -4});
 }
 
 TEST("Not_a_number_in_one_row_stays_in_that_row") {

@@ -71,7 +71,7 @@ public sealed partial class TidyTests
         Assert.True(SourceTree.With(Code).Count() > 50, "the source tree was not found");
     }
 
-    // At the start of a path: "$folder/root/usr" is a folder of the file's own.
+    // At the start of a path: behind a variable the same letters name a folder of the file's own.
     private static bool NamesPath(string line, string path)
     {
         for (int at = line.IndexOf(path, StringComparison.Ordinal); at >= 0; at = line.IndexOf(path, at + 1, StringComparison.Ordinal))
