@@ -4,7 +4,7 @@
 #   scripts/build.sh              build everything a user needs (NativeAOT binary, CPU library, CUDA library where nvcc is, demo model)
 #   scripts/build.sh --managed    publish for the .NET runtime instead of NativeAOT (faster to build; needs .NET 10 to run)
 #   scripts/build.sh --emulated   also the emulated GPU, for `nativelm serve --device emulated`
-#   scripts/build.sh --native     build the CPU library only, into artifacts/native
+#   scripts/build.sh --native     build for development: CPU and emulated libraries, their tests and benchmarks, into artifacts/native
 #   scripts/build.sh --cuda       build the CUDA library only and hold its kernels to native/budget.tsv
 #   scripts/build.sh --update-budget   the same, but rewrite the compiler's rows of native/budget.tsv
 #   --architectures "90-real"     with --cuda or --update-budget: CUDA architectures other than the default
@@ -18,7 +18,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --managed) aot=false ;;
     --emulated) emulated=true ;;
-    --native) only=cpu ;;
+    --native) only=native ;;
     --cuda) only=cuda ;;
     --update-budget) only=cuda budget=(--update) ;;
     --architectures)
@@ -45,9 +45,11 @@ fi
 libraries=(nativelm_cpu)
 rm -f "$native_build/libnativelm_cuda.so"
 $emulated && libraries+=(nativelm_emulated)
+targets="${libraries[*]} nativelm_bench"
+[ "$only" != native ] || targets=all
 say "Native libraries (CMake)"
-build_native "$native_build" "${libraries[*]} nativelm_bench" -DNATIVELM_CUDA=OFF
-[ "$only" != cpu ] || exit 0
+build_native "$native_build" "$targets" -DNATIVELM_CUDA=OFF
+[ "$only" != native ] || exit 0
 if nvcc=$(find_nvcc); then
     say "CUDA library (nvcc $(nvcc_version "$nvcc"))"
     build_cuda "$nvcc" nativelm_cuda
