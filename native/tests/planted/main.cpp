@@ -31,7 +31,7 @@ std::string own_folder() {
 // The native tests of that name against the library with the bug, in every schedule.
 std::string output_of(const Planted& bug) {
     const std::string command = "LD_LIBRARY_PATH='" + std::string(bug.folder) + "' '" + own_folder() +
-                                "/nativelm_tests_emulated' --quick --schedules --filter " + bug.tests + " 2>&1";
+                                "/nativelm_tests_emulated' --schedules --filter " + bug.tests + " 2>&1";
     FILE* pipe = popen(command.c_str(), "r");
     if (pipe == nullptr) throw std::runtime_error("no child process: " + command);
     std::string output;
