@@ -264,7 +264,7 @@ internal sealed class EngineLoop
         _recorder.Ended(generation, last.FinishReason);
         if (!generation.Times.HasStarted)
             _queue.Leave(generation.PromptTokenCount);
-        generation.End(last);
+        generation.End([last]);
     }
 
     private static TokenEvent LastEvent(FinishReason reason, string? message) =>

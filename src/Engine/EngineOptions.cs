@@ -37,6 +37,28 @@ public enum Toggle
     Off,
 }
 
+/// <summary>How a running request gives its KV blocks back when they run short.</summary>
+public enum PreemptionMode
+{
+    /// <summary>Whichever is estimated to cost less for this request.</summary>
+    Auto,
+    /// <summary>Its blocks are dropped and computed again later.</summary>
+    Recompute,
+    /// <summary>Its blocks move to host memory and back; without room there they are dropped.</summary>
+    Swap,
+    /// <summary>The paper's rule (section 4.5): swap where a request has several sequences, recompute where it has one.</summary>
+    ByGroupSize,
+}
+
+/// <summary>Who is served first.</summary>
+public enum SchedulingPolicy
+{
+    /// <summary>Who arrived first.</summary>
+    Fcfs,
+    /// <summary>Who has the lowest priority value, and among equals who arrived first.</summary>
+    Priority,
+}
+
 /// <summary>Everything that is fixed when an engine starts. Ranges are checked by <see cref="Validate"/>.</summary>
 public sealed record EngineOptions
 {
@@ -76,6 +98,39 @@ public sealed record EngineOptions
     /// <summary>Most prompt tokens that wait; null: 8 × the pool's slots.</summary>
     public long? MaxQueuedTokens { get; init; }
 
+    /// <summary>Most requests of one key that wait; null: half of all once there are two keys.</summary>
+    public int? MaxQueuedRequestsPerKey { get; init; }
+
+    /// <summary>Keeps KV blocks of finished requests and gives them to requests that begin with the same tokens.</summary>
+    public bool EnablePrefixCaching { get; init; } = true;
+
+    /// <summary>Lets requests of different keys share cached prefixes. Their timing then tells each what others have asked.</summary>
+    public bool SharePrefixesAcrossKeys { get; init; }
+
+    /// <summary>Seed of the hash under which prefixes are found; null: random. Results do not depend on it.</summary>
+    public ulong? PrefixHashSeed { get; init; }
+
+    /// <summary>Host memory for KV blocks of preempted requests; null: 4 GiB beside a GPU, none on a CPU, where the pool itself makes better use of it.</summary>
+    public long? SwapSpaceBytes { get; init; }
+
+    /// <summary>How requests are preempted.</summary>
+    public PreemptionMode PreemptionMode { get; init; }
+
+    /// <summary>Who is served first.</summary>
+    public SchedulingPolicy SchedulingPolicy { get; init; }
+
+    /// <summary>How often a waiting request that does not fit may be overtaken by ones that do.</summary>
+    public int MaxOvertakes { get; init; } = 16;
+
+    /// <summary>Deadline of requests that name none; null: none.</summary>
+    public TimeSpan? DefaultDeadline { get; init; }
+
+    /// <summary>Shares of keys relative to others; a key that is not named has weight 1.</summary>
+    public IReadOnlyDictionary<string, double> KeyWeights { get; init; } = new Dictionary<string, double>();
+
+    /// <summary>KV blocks that can be used, whatever memory allows; null: from memory.</summary>
+    public int? BlockCountOverride { get; init; }
+
     /// <summary>Forces a CPU instruction family (scalar, avx2, avx512, avx512_bf16, amx); null: the best one.</summary>
     public string? InstructionSet { get; init; }
 
@@ -102,6 +157,14 @@ public sealed record EngineOptions
         Require(Threads is >= 0 and <= 1024, "--threads", Threads, "0 (automatic) to 1024");
         Require(MaxQueuedRequests is null or >= 1, "--max-queued-requests", MaxQueuedRequests, "at least 1");
         Require(MaxQueuedTokens is null or >= 1, "--max-queued-tokens", MaxQueuedTokens, "at least 1");
+        Require(MaxQueuedRequestsPerKey is null or >= 1, "--max-queued-requests-per-key", MaxQueuedRequestsPerKey, "at least 1");
+        Require(SwapSpaceBytes is null or >= 0, "--swap-space", SwapSpaceBytes, "0 (none) or more bytes");
+        Require(MaxOvertakes is >= 0 and <= 1_000_000, "--max-overtakes", MaxOvertakes, "0 to 1000000");
+        Require(DefaultDeadline is null || (DefaultDeadline > TimeSpan.Zero && DefaultDeadline <= TimeSpan.FromDays(1)),
+            "--default-deadline-ms", DefaultDeadline?.TotalMilliseconds, "1 to 86400000");
+        Require(BlockCountOverride is null or >= 1, "--num-gpu-blocks-override", BlockCountOverride, "at least 1");
+        foreach ((string key, double weight) in KeyWeights)
+            Require(weight is >= 0.001 and <= 1000, "--api-key-weight", $"{weight} for {key}", "0.001 to 1000");
     }
 
     private static void Require(bool ok, string name, object? found, string needed)

@@ -5,28 +5,39 @@ using NativeLM.Engine.Sequences;
 namespace NativeLM.Engine;
 
 /// <summary>
-/// The tokens of one request as they are drawn. Enumerated once; its last event carries the finish reason, and exactly one does.
-/// Disposing the enumerator, cancelling its token or calling <see cref="Cancel"/> ends the request and frees its KV blocks. A
-/// reader that falls <see cref="UnreadEventsMax"/> events behind is cut off: the engine waits for nobody.
+/// The tokens of one request as they are drawn. Enumerated once. Each of its <see cref="SequenceCount"/> sequences ends with one event
+/// that carries a finish reason; the events of different sequences interleave, and beams come all at the end, best first.
+/// Disposing the enumerator, cancelling its token or calling <see cref="Cancel()"/> ends the request and frees its KV blocks. A
+/// reader that falls <see cref="UnreadEventsMax"/> events per sequence behind is cut off: the engine waits for nobody.
 /// </summary>
 public sealed class Generation : IAsyncEnumerable<TokenEvent>
 {
-    /// <summary>Events kept for a reader that is behind: 64 KB at 64 bytes each.</summary>
+    /// <summary>Events kept, per sequence, for a reader that is behind: 64 KB at 64 bytes each.</summary>
     public const int UnreadEventsMax = 1024;
 
-    private readonly Channel<TokenEvent> _events = Channel.CreateBounded<TokenEvent>(
-        new BoundedChannelOptions(UnreadEventsMax) { SingleReader = true, SingleWriter = true });
-    private readonly Action<Generation> _cancel;
-    private TokenEvent _end;
+    /// <summary>What a cancellation names when it is not about one sequence.</summary>
+    internal const int AllSequences = -1;
+
+    private readonly Channel<TokenEvent> _events;
+    private readonly Action<Generation, int> _cancel;
+    private IReadOnlyList<TokenEvent> _last = [];
     private volatile bool _ended;
     private int _enumerated;
     private int _cancelled;
 
     internal Generation(string id, int promptTokenCount, Action<Generation> cancel)
+        : this(id, promptTokenCount, sequenceCount: 1, (generation, _) => cancel(generation))
+    {
+    }
+
+    internal Generation(string id, int promptTokenCount, int sequenceCount, Action<Generation, int> cancel)
     {
         Id = id;
         PromptTokenCount = promptTokenCount;
+        SequenceCount = sequenceCount;
         _cancel = cancel;
+        _events = Channel.CreateBounded<TokenEvent>(
+            new BoundedChannelOptions(checked(UnreadEventsMax * sequenceCount)) { SingleReader = true, SingleWriter = true });
     }
 
     /// <summary>Name for logs and metrics.</summary>
@@ -37,6 +48,15 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
 
     /// <summary>Prompt tokens that were not computed because their K and V were in the cache already.</summary>
     public int CachedTokenCount { get; internal set; }
+
+    /// <summary>Sequences whose ends are reported: parallel samples drawn, or beams returned.</summary>
+    public int SequenceCount { get; }
+
+    /// <summary>Scores of the beams returned, best first; set before the last event, empty without beam search.</summary>
+    public IReadOnlyList<float> BeamScores { get; internal set; } = [];
+
+    /// <summary>What sharing saved; set before the last event if the request asked for it.</summary>
+    public SharingReport? Sharing { get; internal set; }
 
     /// <summary>The sequence it reports on; set before the engine thread sees either.</summary>
     internal Sequence Sequence { get; set; } = null!;
@@ -54,7 +74,18 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
     public void Cancel()
     {
         if (!_ended && Interlocked.Exchange(ref _cancelled, 1) == 0)
-            _cancel(this);
+            _cancel(this, AllSequences);
+    }
+
+    /// <summary>
+    /// Ends one of its sequences at the next step boundary, with <see cref="FinishReason.Cancelled"/>, for example because a stop text is
+    /// complete; the others go on. Ignored if it has ended, and for beams. Call it at most once per sequence.
+    /// </summary>
+    public void Cancel(int index)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)SequenceCount);
+        if (!_ended && Volatile.Read(ref _cancelled) == 0)
+            _cancel(this, index);
     }
 
     /// <summary>Reads the events.</summary>
@@ -73,7 +104,8 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
         {
             await foreach (TokenEvent token in _events.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
                 yield return token;
-            yield return _end;
+            foreach (TokenEvent token in _last)
+                yield return token;
         }
         finally
         {
@@ -84,12 +116,12 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
     /// <summary>Hands a token to the reader; false if it is too far behind. Engine thread only.</summary>
     internal bool Publish(in TokenEvent token) => _events.Writer.TryWrite(token);
 
-    /// <summary>Ends it. The last event needs no room: it is handed over beside the channel. Engine thread only.</summary>
-    internal void End(in TokenEvent last)
+    /// <summary>Ends it. The last events need no room: they are handed over beside the channel. Engine thread only.</summary>
+    internal void End(IReadOnlyList<TokenEvent> last)
     {
         if (_ended)
             throw new InvariantException($"generation {Id} ends twice");
-        _end = last;
+        _last = last;
         _ended = true;
         _events.Writer.Complete();
     }

@@ -11,6 +11,10 @@ public enum RejectionKind
     KvCapacityExceeded,
     /// <summary>The bounded queue is full; try again later.</summary>
     QueueFull,
+    /// <summary>This key's share of the bounded queue is full; try again later.</summary>
+    KeyQueueFull,
+    /// <summary>What waits already would take longer than the request's deadline.</summary>
+    DeadlineUnreachable,
     /// <summary>The engine is shutting down or has failed.</summary>
     Unavailable,
 }
@@ -25,6 +29,6 @@ public sealed class RequestRejectedException(RejectionKind kind, string message,
     /// <summary>The request field at fault, in API spelling, or null.</summary>
     public string? Parameter { get; } = parameter;
 
-    /// <summary>When to try again, for <see cref="RejectionKind.QueueFull"/>.</summary>
+    /// <summary>When to try again, for the kinds that pass: a full queue, an unreachable deadline.</summary>
     public TimeSpan? RetryAfter { get; } = retryAfter;
 }

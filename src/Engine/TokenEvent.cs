@@ -11,6 +11,8 @@ public enum FinishReason
     Length,
     /// <summary>Cancelled by the caller, a dropped reader or shutdown.</summary>
     Cancelled,
+    /// <summary>The request's deadline passed before it was done.</summary>
+    DeadlineExceeded,
     /// <summary>The engine failed for this request (for example logits that are not finite).</summary>
     Error,
 }
@@ -23,6 +25,9 @@ public readonly record struct TokenLogprob(int TokenId, float Logprob);
 /// <summary>One token of a generation, or its end. A stop token that ended the output is reported in <see cref="StopTokenId"/>, with TokenId -1.</summary>
 public readonly record struct TokenEvent
 {
+    /// <summary>Which sequence of the request it belongs to, from 0; of beams, the rank. Each sequence ends with an event of its own.</summary>
+    public int Index { get; init; }
+
     /// <summary>The token, or -1 in an event that carries none.</summary>
     public int TokenId { get; init; }
 

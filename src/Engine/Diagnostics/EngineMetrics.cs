@@ -125,6 +125,7 @@ public sealed class EngineMetrics
         FinishReason.Stop => "stop",
         FinishReason.Length => "length",
         FinishReason.Cancelled => "abort",
+        FinishReason.DeadlineExceeded => "deadline_exceeded",
         _ => "error",
     };
 
@@ -134,6 +135,8 @@ public sealed class EngineMetrics
         RejectionKind.ContextLengthExceeded => "context_length_exceeded",
         RejectionKind.KvCapacityExceeded => "kv_capacity_exceeded",
         RejectionKind.QueueFull => "queue_full",
+        RejectionKind.KeyQueueFull => "key_queue_full",
+        RejectionKind.DeadlineUnreachable => "deadline_unreachable",
         _ => "engine_unavailable",
     };
 

@@ -51,6 +51,24 @@ public sealed record SamplingParams
     /// <summary>Alternatives reported per prompt token (0..20); null: none.</summary>
     public int? PromptLogprobs { get; init; }
 
+    /// <summary>Sequences returned for one prompt, which is computed once.</summary>
+    public int N { get; init; } = 1;
+
+    /// <summary>Sequences drawn, of which the <see cref="N"/> with the best cumulative log-probability are kept; null: N.</summary>
+    public int? BestOf { get; init; }
+
+    /// <summary>Searches for the most probable outputs instead of drawing; the beam width is <see cref="Width"/>.</summary>
+    public bool UseBeamSearch { get; init; }
+
+    /// <summary>A beam's score is its log-probability divided by its length to this power, in [-10, 10].</summary>
+    public float LengthPenalty { get; init; } = 1;
+
+    /// <summary>When a beam search ends early.</summary>
+    public EarlyStopping EarlyStopping { get; init; }
+
+    /// <summary>Sequences of a request that run side by side: parallel samples or beams.</summary>
+    public int Width => Math.Max(N, BestOf ?? N);
+
     /// <summary>True if a step needs the counts of tokens drawn so far.</summary>
     internal bool NeedsTokenCounts => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;
 
@@ -59,6 +77,9 @@ public sealed record SamplingParams
 
     /// <summary>Most entries of <see cref="LogitBias"/> and of <see cref="StopTokenIds"/>.</summary>
     public const int TokenListMax = 1024;
+
+    /// <summary>Most sequences of one request.</summary>
+    public const int WidthMax = 128;
 
     /// <summary>Most alternatives of a log-probability report.</summary>
     public const int LogprobsMax = 20;
