@@ -1,5 +1,6 @@
 using System.Globalization;
 using NativeLM.Engine;
+using NativeLM.Tests.Worlds;
 using Xunit;
 
 namespace NativeLM.Tests;
@@ -50,36 +51,6 @@ public sealed class SimulationTests(ITestOutputHelper output)
         using World once = Run(7, isAsync), again = Run(7, isAsync);
         Assert.Equal((once.StepCount, once.Preemptions), (again.StepCount, again.Preemptions));
         Assert.Equal(once.Ends, again.Ends);
-    }
-
-    public static TheoryData<string, bool> Mutants()
-    {
-        TheoryData<string, bool> mutants = [];
-        foreach (Mutant mutant in Enum.GetValues<Mutant>().Where(mutant => mutant != Mutant.None))
-        {
-            if (!Mutation.NeedsAsync(mutant))
-                mutants.Add($"{mutant}", false);
-            mutants.Add($"{mutant}", true);
-        }
-        return mutants;
-    }
-
-    [Theory]
-    [MemberData(nameof(Mutants))]
-    public void A_planted_fault_is_found(string name, bool isAsync)
-    {
-        Mutant mutant = Enum.Parse<Mutant>(name);
-        int planted = 0, found = 0;
-        for (ulong seed = 1; seed <= 12; seed++)
-        {
-            using World world = new(seed, isAsync, mutant);
-            Exception? error = Record.Exception(() => world.Run(FaultySteps / 4));
-            planted += world.IsMutated ? 1 : 0;
-            found += world.IsMutated && error is not null ? 1 : 0;
-            Assert.True(world.IsMutated || error is null, $"seed {seed} failed before anything was planted: {error}");
-        }
-        Assert.True(planted > 0, "no world let the fault be planted");
-        Assert.Equal(planted, found);
     }
 
     private static World Run(ulong seed, bool isAsync)

@@ -4,7 +4,7 @@ using NativeLM.Engine.Memory;
 using NativeLM.Engine.Scheduling;
 using NativeLM.Engine.Sequences;
 
-namespace NativeLM.Tests;
+namespace NativeLM.Tests.Worlds;
 
 /// <summary>
 /// One seeded life of a scheduler: sizes, arrivals, lengths, cancellations and failures all come from the seed, so a run replays
@@ -15,7 +15,6 @@ namespace NativeLM.Tests;
 internal sealed class World : IDisposable
 {
     private readonly Random _random;
-    private readonly Mutant _mutant;
     private readonly int _blockSize;
     private readonly int _usable;
     private readonly int _sequencesMax;
@@ -33,13 +32,11 @@ internal sealed class World : IDisposable
     private readonly Dictionary<long, Expected> _live = [];
     private readonly HashSet<Sequence> _spoiled = [];
     private long _arrivals;
-    private bool _mutated;
 
-    public World(ulong seed, bool isAsync, Mutant mutant = Mutant.None)
+    public World(ulong seed, bool isAsync)
     {
         _isAsync = isAsync;
         _random = new Random((int)(seed ^ (seed >> 32)));
-        _mutant = mutant;
         _blockSize = 8 * _random.Next(1, 5);
         _usable = _random.Next(3, 200);
         _sequencesMax = _random.Next(1, 33);
@@ -69,9 +66,6 @@ internal sealed class World : IDisposable
 
     /// <summary>Tokens that arrived for a sequence that had been preempted while they were in flight.</summary>
     public long LateTokens { get; private set; }
-
-    /// <summary>True once the mutant has done its damage.</summary>
-    public bool IsMutated => _mutated;
 
     public Dictionary<FinishReason, int> Ends { get; } = [];
 
@@ -124,8 +118,6 @@ internal sealed class World : IDisposable
 
     private void Step(bool faults)
     {
-        if (!_mutated && StepCount >= 20)
-            _mutated = Mutation.Apply(_mutant, _scheduler);
         Sequence? oldest = _scheduler.Oldest;
         SequenceState oldestBefore = oldest?.State ?? SequenceState.Waiting;
         bool oldestAwaits = oldest?.AwaitsResult ?? true;

@@ -2,7 +2,7 @@ using NativeLM.Engine.Execution;
 using NativeLM.Engine.Scheduling;
 using NativeLM.Engine.Sequences;
 
-namespace NativeLM.Tests;
+namespace NativeLM.Tests.Worlds;
 
 /// <summary>
 /// A device without a device. It keeps, like a real one, what was written into each KV slot, and the token it draws depends on the
