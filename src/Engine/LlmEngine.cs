@@ -65,7 +65,7 @@ public sealed class LlmEngine : IAsyncDisposable
         ChatTemplate = chatTemplate;
         DefaultSampling = defaultSampling ?? new SamplingParams();
         Health = new EngineHealth(_time);
-        Metrics = new EngineMetrics(info, Health);
+        Metrics = new EngineMetrics(info, Health, options.KeyWeights.Keys);
         _queue = new AdmissionQueue(
             options.MaxQueuedRequests ?? 4 * info.MaxSequences,
             options.MaxQueuedTokens ?? 8L * (info.BlockCount - 1) * info.BlockSize);

@@ -17,7 +17,10 @@ public sealed class EngineMetrics
 
     private readonly List<Metric> _all = [];
 
-    internal EngineMetrics(EngineInfo info, EngineHealth health)
+    /// <param name="info">The engine's sizes.</param>
+    /// <param name="health">Where the watchdog's age is read.</param>
+    /// <param name="keys">Keys that have a series of their own: those the operator named, never what a client wrote.</param>
+    internal EngineMetrics(EngineInfo info, EngineHealth health, IEnumerable<string> keys)
     {
         double[] tokens = OneTwoFive(info.MaxModelLength);
 
@@ -27,13 +30,26 @@ public sealed class EngineMetrics
         KvBlocksTotal = Add(new Gauge("nativelm:kv_blocks_total", "KV blocks that can be used."));
         KvBlocksTotal.Set(info.BlockCount - 1);
         KvBlocksUsed = Add(new Gauge("nativelm:kv_blocks_used", "KV blocks that have an owner."));
+        KvBlocksEvictable = Add(new Gauge("nativelm:kv_blocks_evictable", "KV blocks without an owner that the prefix cache still knows."));
+        KvBlocksShared = Add(new Gauge("nativelm:kv_blocks_shared", "KV blocks with more than one owner."));
+        HostBlocksUsed = Add(new Gauge("nativelm:host_blocks_used", "Blocks of the swap space that hold KV of preempted requests."));
         QueueTokens = Add(new Gauge("nativelm:queue_tokens", "Prompt tokens of requests that wait for their first step."));
         Add(new Gauge("nativelm:watchdog_age_seconds", "Seconds since the engine thread made progress; 0 while it is idle.",
             () => health.WatchdogAge.TotalSeconds));
 
         PromptTokens = Add(new Counter("vllm:prompt_tokens_total", "Prompt tokens of requests whose prefill is complete."));
         GenerationTokens = Add(new Counter("vllm:generation_tokens_total", "Tokens drawn."));
-        Preemptions = Add(new Counter("vllm:num_preemptions_total", "Times a running request gave its KV blocks back to be recomputed."));
+        PromptTokensCached = Add(new Counter("vllm:prompt_tokens_cached_total", "Prompt tokens that were not computed because the prefix cache had them."));
+        PrefixCacheQueries = Add(new Counter("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache."));
+        PrefixCacheHits = Add(new Counter("vllm:prefix_cache_hits_total", "Tokens found there."));
+        Preemptions = Add(new Counter("vllm:num_preemptions_total", "Times a running request gave its KV blocks back."));
+        PreemptionsByRecompute = Add(new Counter(
+            "nativelm:preemptions_total", "Times a running request gave its KV blocks back, by what became of them.", "kind", "recompute"));
+        PreemptionsBySwap = Add(new Counter(
+            "nativelm:preemptions_total", "Times a running request gave its KV blocks back, by what became of them.", "kind", "swap"));
+        SwapOutBytes = Add(new Counter("nativelm:swap_bytes_total", "Bytes of KV blocks moved to host memory and back.", "direction", "out"));
+        SwapInBytes = Add(new Counter("nativelm:swap_bytes_total", "Bytes of KV blocks moved to host memory and back.", "direction", "in"));
+        CopiesOnWrite = Add(new Counter("nativelm:cow_copies_total", "KV blocks copied because a sequence wrote into one that it shared."));
         RecomputedTokens = Add(new Counter("nativelm:recomputed_tokens_total", "Tokens whose K and V were dropped by preemption."));
         FailedRows = Add(new Counter("nativelm:nonfinite_rows_total", "Requests ended because their logits were not finite or no token was allowed."));
         SlowReaders = Add(new Counter("nativelm:stream_slow_clients_total", "Requests cancelled because their events were not read."));
@@ -45,6 +61,9 @@ public sealed class EngineMetrics
         DroppedRows = Add(new Counter("nativelm:dropped_rows_total", "Rows computed ahead for requests that had ended."));
         KvSlotSteps = Add(new Counter("nativelm:kv_slot_steps_total", "Token slots of KV blocks that had an owner, summed over steps."));
         KvTokenSteps = Add(new Counter("nativelm:kv_token_steps_total", "Slots of those that held a token, summed over steps: the rest is waste."));
+        DeadlinesExceeded = Add(new Counter("nativelm:deadline_exceeded_total", "Requests ended because their deadline passed."));
+        _anonymousTokens = Add(KeyServed("anonymous"));
+        _tokensOfKey = keys.Distinct(StringComparer.Ordinal).ToDictionary(key => key, key => Add(KeyServed(key)), StringComparer.Ordinal);
         _success = [.. Enum.GetValues<FinishReason>().Where(r => r != FinishReason.None).Select(reason => Add(new Counter(
             "vllm:request_success_total", "Requests that ended, by reason.", "finished_reason", Label(reason))))];
         _rejected = [.. Enum.GetValues<RejectionKind>().Select(kind => Add(new Counter(
@@ -61,12 +80,15 @@ public sealed class EngineMetrics
         DecodeTime = Add(new Histogram("vllm:request_decode_time_seconds", "First token to last.", RequestSeconds));
         RequestPromptTokens = Add(new Histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", tokens));
         RequestGenerationTokens = Add(new Histogram("vllm:request_generation_tokens", "Tokens drawn for a request.", tokens));
+        RequestSequences = Add(new Histogram("vllm:request_params_n", "Sequences asked for by a request.", [1, 2, 5, 10, 20]));
         RequestMaxTokens = Add(new Histogram("vllm:request_params_max_tokens", "Output limit of a request.", tokens));
         IterationTokens = Add(new Histogram("vllm:iteration_tokens_total", "Tokens computed in a step.", StepTokens));
         SchedulerStep = Add(new Histogram("nativelm:scheduler_step_seconds", "Planning, committing and publishing a step.", StepSeconds));
         ExecutorStep = Add(new Histogram("nativelm:executor_step_seconds", "Computing a step.", StepSeconds));
     }
 
+    private readonly Counter _anonymousTokens;
+    private readonly Dictionary<string, Counter> _tokensOfKey;
     private readonly Counter[] _success;
     private readonly Counter[] _rejected;
 
@@ -78,10 +100,22 @@ public sealed class EngineMetrics
     internal Gauge KvUsage { get; }
     internal Gauge KvBlocksTotal { get; }
     internal Gauge KvBlocksUsed { get; }
+    internal Gauge KvBlocksEvictable { get; }
+    internal Gauge KvBlocksShared { get; }
+    internal Gauge HostBlocksUsed { get; }
     internal Gauge QueueTokens { get; }
     internal Counter PromptTokens { get; }
     internal Counter GenerationTokens { get; }
+    internal Counter PromptTokensCached { get; }
+    internal Counter PrefixCacheQueries { get; }
+    internal Counter PrefixCacheHits { get; }
     internal Counter Preemptions { get; }
+    internal Counter PreemptionsByRecompute { get; }
+    internal Counter PreemptionsBySwap { get; }
+    internal Counter SwapOutBytes { get; }
+    internal Counter SwapInBytes { get; }
+    internal Counter CopiesOnWrite { get; }
+    internal Counter DeadlinesExceeded { get; }
     internal Counter RecomputedTokens { get; }
     internal Counter FailedRows { get; }
     internal Counter SlowReaders { get; }
@@ -103,6 +137,7 @@ public sealed class EngineMetrics
     internal Histogram DecodeTime { get; }
     internal Histogram RequestPromptTokens { get; }
     internal Histogram RequestGenerationTokens { get; }
+    internal Histogram RequestSequences { get; }
     internal Histogram RequestMaxTokens { get; }
     internal Histogram IterationTokens { get; }
     internal Histogram SchedulerStep { get; }
@@ -113,6 +148,12 @@ public sealed class EngineMetrics
 
     /// <summary>Requests refused for a cause.</summary>
     internal Counter Rejected(RejectionKind kind) => _rejected[(int)kind];
+
+    /// <summary>Tokens computed for a key's prompts and drawn for it; keys without a series of their own share the anonymous one.</summary>
+    internal Counter TokensOf(string? key) => key is not null && _tokensOfKey.TryGetValue(key, out Counter? own) ? own : _anonymousTokens;
+
+    private static Counter KeyServed(string name) => new(
+        "nativelm:key_served_tokens_total", "Prompt tokens computed and tokens drawn, by API key.", "key_name", name);
 
     private T Add<T>(T metric) where T : Metric
     {

@@ -39,6 +39,7 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
         {
             times.FirstToken = _computed;
             metrics.PromptTokens.Add(generation.PromptTokenCount);
+            metrics.PromptTokensCached.Add(generation.CachedTokenCount);
             metrics.TimeToFirstToken.Observe(Seconds(times.Arrived, _computed));
             metrics.PrefillTime.Observe(Seconds(times.Started, _computed));
         }
@@ -54,9 +55,12 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
         RequestTimes times = generation.Times;
         long now = time.GetTimestamp();
         metrics.Ended(reason).Add();
+        if (reason == FinishReason.DeadlineExceeded)
+            metrics.DeadlinesExceeded.Add();
         metrics.EndToEnd.Observe(Seconds(times.Arrived, now));
         metrics.RequestPromptTokens.Observe(generation.PromptTokenCount);
         metrics.RequestGenerationTokens.Observe(times.TokenCount);
+        metrics.RequestSequences.Observe(generation.SequenceCount);
         metrics.RequestMaxTokens.Observe(generation.Sequence.MaxOutputCount);
         if (times.HasStarted)
             metrics.InferenceTime.Observe(Seconds(times.Started, now));
