@@ -1,8 +1,8 @@
 namespace NativeLM.Engine.Text;
 
 /// <summary>
-/// Finds the first of several texts in a stream of characters, in linear time whatever their overlap (Aho and Corasick 1975), and tells how much
-/// of the end could still become one. One thread at a time.
+/// Finds the first of several texts in streams of characters, in linear time whatever their overlap (Aho and Corasick 1975), and tells how much
+/// of the end could still become one. Fixed once made, so that all outputs of a request share it: each keeps its own place, from 0.
 /// </summary>
 internal sealed class StopMatcher
 {
@@ -11,7 +11,6 @@ internal sealed class StopMatcher
     private readonly List<int> _depth = [0];
     private readonly List<int> _fail = [0];
     private readonly List<int> _match = [-1]; // longest text that ends here, or -1
-    private int _node;
 
     /// <exception cref="ArgumentException">A text is empty.</exception>
     public StopMatcher(IReadOnlyList<string> texts)
@@ -23,13 +22,13 @@ internal sealed class StopMatcher
     }
 
     /// <summary>How many of the last characters are the start of some text.</summary>
-    public int HeldBack => _depth[_node];
+    public int HeldBack(int place) => _depth[place];
 
     /// <summary>Takes one character; returns the index of the longest text that ends with it, or -1.</summary>
-    public int Advance(char next)
+    public int Advance(ref int place, char next)
     {
-        _node = Step(_node, next);
-        return _match[_node];
+        place = Step(place, next);
+        return _match[place];
     }
 
     private void AddText(int index)

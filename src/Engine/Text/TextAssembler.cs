@@ -1,14 +1,15 @@
 namespace NativeLM.Engine.Text;
 
 /// <summary>
-/// Turns token events into text events: holds back incomplete code points and what may become a stop text, and cuts at the first stop text. One
-/// thread at a time.
+/// Turns the token events of one sequence into text events: holds back incomplete code points and what may become a stop text, and cuts at the
+/// first stop text. One thread at a time.
 /// </summary>
 internal sealed class TextAssembler
 {
     private readonly TextOptions _options;
     private readonly IncrementalDetokenizer _detokenizer;
-    private readonly StopMatcher? _stops;
+    private readonly int _index;
+    private int _stopPlace;
     private readonly Queue<(TextToken Token, int End)> _waiting = new();
     private char[] _held = new char[64];
     private int _heldCount;
@@ -16,11 +17,11 @@ internal sealed class TextAssembler
     private int _count;
     private IReadOnlyList<PromptLogprob>? _promptLogprobs;
 
-    public TextAssembler(ModelTokenizer tokenizer, TextOptions options)
+    public TextAssembler(ModelTokenizer tokenizer, TextOptions options, int index = 0)
     {
         _options = options;
+        _index = index;
         _detokenizer = tokenizer.CreateDetokenizer(options.SkipSpecialTokens, options.ContinuesText);
-        _stops = options.Stop.Count == 0 ? null : new StopMatcher(options.Stop);
     }
 
     /// <summary>Takes one event of the engine; returns what can now be said, or null. After an event with a finish reason nothing may follow.</summary>
@@ -48,6 +49,7 @@ internal sealed class TextAssembler
             FinishReason = token.FinishReason,
             StopTokenId = token.FinishReason == FinishReason.Stop ? token.StopTokenId : -1,
             Error = token.Error,
+            EndLogprob = token.TokenId < 0 && token.FinishReason == FinishReason.Stop ? token.Logprob : 0,
         };
     }
 
@@ -59,7 +61,7 @@ internal sealed class TextAssembler
         foreach (char c in text)
         {
             _held[_heldCount++] = c;
-            if (_stops?.Advance(c) is int stop and >= 0)
+            if (_options.Matcher?.Advance(ref _stopPlace, c) is int stop and >= 0)
             {
                 cut = _options.IncludeStop ? _heldCount : _heldCount - _options.Stop[stop].Length;
                 return stop;
@@ -71,7 +73,7 @@ internal sealed class TextAssembler
 
     private int Releasable()
     {
-        int count = _heldCount - (_stops?.HeldBack ?? 0);
+        int count = _heldCount - (_options.Matcher?.HeldBack(_stopPlace) ?? 0);
         return count > 0 && char.IsHighSurrogate(_held[count - 1]) ? count - 1 : count;
     }
 
@@ -105,6 +107,7 @@ internal sealed class TextAssembler
     {
         var text = new TextEvent
         {
+            Index = _index,
             Text = new string(_held, 0, count),
             Tokens = tokens,
             CompletionTokenCount = _count,

@@ -5,9 +5,12 @@ namespace NativeLM.Engine;
 /// <param name="TextOffset">Start of its text in the whole output, in UTF-16 units. A token inside a code point shares the offset of its first one.</param>
 public readonly record struct TextToken(TokenEvent Token, int TextOffset);
 
-/// <summary>The next stretch of an output. The texts of all events, joined, are the output.</summary>
+/// <summary>The next stretch of one output of a request. The texts of all its events, joined, are the output.</summary>
 public sealed record TextEvent
 {
+    /// <summary>Which output, from 0.</summary>
+    public int Index { get; init; }
+
     /// <summary>Complete code points; may be empty.</summary>
     public string Text { get; init; } = "";
 
@@ -25,6 +28,9 @@ public sealed record TextEvent
 
     /// <summary>The EOS or stop id that ended the output, or -1.</summary>
     public int StopTokenId { get; init; } = -1;
+
+    /// <summary>Log-probability of the EOS or stop id that ended the output, where there is one; else 0.</summary>
+    internal float EndLogprob { get; init; }
 
     /// <summary>Message when <see cref="FinishReason"/> is Error.</summary>
     public string? Error { get; init; }
