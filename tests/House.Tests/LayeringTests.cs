@@ -3,11 +3,12 @@ using Xunit;
 
 namespace NativeLM.Tests.House;
 
-/// <summary>Dependencies point one way: Server → Engine → Interop → the native ABI.</summary>
+/// <summary>Dependencies point one way: Server → Simulation → Engine → Interop → the native ABI.</summary>
 public sealed class LayeringTests
 {
     private static readonly Assembly Interop = typeof(NativeLM.Interop.NativeLibrary).Assembly;
     private static readonly Assembly Engine = typeof(NativeLM.Engine.EngineOptions).Assembly;
+    private static readonly Assembly Simulation = Assembly.Load("NativeLM.Simulation");
     private static readonly Assembly Server = Assembly.Load("nativelm");
 
     private static readonly string[] DeviceSide = ["NativeLM.Engine.Execution", "NativeLM.Engine.Models", "NativeLM.Engine.Weights"];
@@ -17,13 +18,14 @@ public sealed class LayeringTests
     {
         Assert.Empty(OurReferences(Interop));
         Assert.Empty(OurReferences(Engine).Except(["NativeLM.Interop"]));
-        Assert.Empty(OurReferences(Server).Except(["NativeLM.Engine"]));
+        Assert.Empty(OurReferences(Simulation).Except(["NativeLM.Engine"]));
+        Assert.Empty(OurReferences(Server).Except(["NativeLM.Engine", "NativeLM.Simulation"]));
     }
 
     [Fact]
     public void Only_the_server_sees_ASP_NET()
     {
-        foreach (Assembly assembly in new[] { Interop, Engine })
+        foreach (Assembly assembly in new[] { Interop, Engine, Simulation })
             Assert.DoesNotContain(assembly.GetReferencedAssemblies(), a => a.Name!.StartsWith("Microsoft.AspNetCore", StringComparison.Ordinal));
     }
 
