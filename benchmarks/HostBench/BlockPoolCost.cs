@@ -18,7 +18,7 @@ public class BlockPoolCost
     public void TakeAndRelease()
     {
         for (int i = 0; i < Blocks; i++)
-            _held[i] = _pool.Take();
+            _held[i] = _pool.Take(out _);
         for (int i = 0; i < Blocks; i++)
             _pool.Release(_held[i]);
     }

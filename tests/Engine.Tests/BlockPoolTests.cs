@@ -12,7 +12,7 @@ public sealed class BlockPoolTests
         BlockPool pool = new(33);
         HashSet<int> taken = [];
         while (pool.FreeCount > 0)
-            Assert.True(taken.Add(pool.Take()));
+            Assert.True(taken.Add(pool.Take(out _)));
         Assert.Equal(Enumerable.Range(1, 32), taken.Order());
         pool.CheckInvariants();
     }
@@ -21,8 +21,8 @@ public sealed class BlockPoolTests
     public void Taking_from_an_empty_pool_is_an_error_and_changes_nothing()
     {
         BlockPool pool = new(2);
-        pool.Take();
-        Assert.Throws<InvalidOperationException>(() => pool.Take());
+        pool.Take(out _);
+        Assert.Throws<InvalidOperationException>(() => pool.Take(out _));
         Assert.Equal((0, 1), (pool.FreeCount, pool.UsedCount));
         pool.CheckInvariants();
     }
@@ -31,7 +31,7 @@ public sealed class BlockPoolTests
     public void Releasing_twice_is_an_error_and_changes_nothing()
     {
         BlockPool pool = new(4);
-        int block = pool.Take();
+        int block = pool.Take(out _);
         pool.Release(block);
         Assert.Throws<InvalidOperationException>(() => pool.Release(block));
         Assert.Throws<InvalidOperationException>(() => pool.AddReference(block));
@@ -56,7 +56,7 @@ public sealed class BlockPoolTests
     public void A_shared_block_is_free_only_after_its_last_owner()
     {
         BlockPool pool = new(4);
-        int block = pool.Take();
+        int block = pool.Take(out _);
         pool.AddReference(block);
         pool.Release(block);
         Assert.Equal((1, 2), (pool.References(block), pool.FreeCount));
@@ -74,7 +74,7 @@ public sealed class BlockPoolTests
         for (int step = 0; step < 100_000; step++)
         {
             if (random.Next(2) == 0 && pool.FreeCount > 0)
-                owners.Add(pool.Take(), 1);
+                owners.Add(pool.Take(out _), 1);
             else if (owners.Count > 0)
             {
                 int block = owners.Keys.ElementAt(random.Next(owners.Count));

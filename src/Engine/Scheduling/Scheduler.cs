@@ -230,7 +230,7 @@ internal sealed class Scheduler
         if (missing > 0 && missing > _pool.FreeCount - margin)
             return false;
         for (int i = 0; i < missing; i++)
-            sequence.Blocks.Add(_pool.Take());
+            sequence.Blocks.Add(_pool.Take(out _));
         return true;
     }
 
