@@ -66,6 +66,47 @@ public sealed class BlockPoolTests
     }
 
     [Fact]
+    public void Clean_blocks_are_taken_before_indexed_ones_and_those_in_the_order_in_which_they_were_released()
+    {
+        BlockPool pool = new(6);
+        int[] blocks = [pool.Take(out _), pool.Take(out _), pool.Take(out _), pool.Take(out _), pool.Take(out _)];
+        pool.MarkIndexed(blocks[0]);
+        pool.MarkIndexed(blocks[3]);
+        foreach (int block in blocks)
+            pool.Release(block);
+        Assert.Equal((5, 2), (pool.FreeCount, pool.EvictableCount));
+        pool.CheckInvariants();
+        List<(int, bool)> taken = [];
+        while (pool.FreeCount > 0)
+            taken.Add((pool.Take(out bool wasIndexed), wasIndexed));
+        Assert.Equal([(blocks[4], false), (blocks[2], false), (blocks[1], false), (blocks[0], true), (blocks[3], true)], taken);
+        Assert.False(pool.IsIndexed(blocks[0]));
+        pool.CheckInvariants();
+    }
+
+    [Fact]
+    public void A_touched_block_leaves_the_middle_of_the_free_list()
+    {
+        BlockPool pool = new(5);
+        int[] blocks = [pool.Take(out _), pool.Take(out _), pool.Take(out _)];
+        foreach (int block in blocks)
+            pool.MarkIndexed(block);
+        foreach (int block in blocks)
+            pool.Release(block);
+        pool.Touch(blocks[1]);
+        pool.Touch(blocks[1]);
+        Assert.Equal((2, 3, 2), (pool.References(blocks[1]), pool.FreeCount, pool.EvictableCount));
+        Assert.Equal([4, blocks[0], blocks[2]], pool.FreeBlocks());
+        Assert.Throws<InvalidOperationException>(() => pool.Touch(4));
+        Assert.Throws<InvalidOperationException>(() => pool.MarkIndexed(blocks[1]));
+        Assert.Throws<InvalidOperationException>(() => pool.MarkIndexed(blocks[0]));
+        pool.CheckInvariants();
+        pool.ClearIndexed();
+        pool.CheckInvariants();
+        Assert.Equal((0, 3), (pool.EvictableCount, pool.FreeCount));
+    }
+
+    [Fact]
     public void Random_use_agrees_with_a_dictionary()
     {
         BlockPool pool = new(50);

@@ -76,7 +76,7 @@ internal sealed class RandomLife
                 World.Truncate(group[0], Math.Max(1, _random.Next(kept, group[0].Computed + 1)));
                 break;
             case 11 when _random.Next(20) == 0:
-                World.Manager.ResetPrefixCache();
+                World.Reset();
                 break;
             case 11 when Group(swapped: false) is { Count: > 0 } group:
                 Story whole = group[0];

@@ -118,6 +118,13 @@ internal sealed class BlockPool
         EvictableCount = 0;
     }
 
+    /// <summary>Blocks without an owner in the order in which they would be taken.</summary>
+    public IEnumerable<int> FreeBlocks()
+    {
+        for (int block = _nodes[NullBlock].Next; block != NullBlock; block = _nodes[block].Next)
+            yield return block;
+    }
+
     /// <summary>Cheap enough for every step: the counts are possible.</summary>
     public void CheckBalance()
     {

@@ -33,8 +33,13 @@ internal sealed class PrefixHash
     public ReadOnlySpan<ulong> Key => _key;
 
     /// <summary>Hash before the first block.</summary>
-    /// <param name="salt">Chains of different salts have nothing in common.</param>
-    public UInt128 Root(UInt128 salt) => Mix((ulong)salt, (ulong)(salt >> 64), UInt128.MaxValue);
+    /// <param name="salt">It is hashed as if it were four more tokens.</param>
+    public UInt128 Root(UInt128 salt)
+    {
+        ulong low = 0, high = 0;
+        AddProduct((ulong)salt + _key[0], (ulong)(salt >> 64) + _key[1], ref low, ref high);
+        return Mix(low, high, UInt128.MaxValue);
+    }
 
     /// <summary>Hash after one more block.</summary>
     /// <param name="parent">Hash before it.</param>
