@@ -65,8 +65,8 @@ public class StepUpload
     [Benchmark]
     public void FillAndUpload()
     {
-        _buffers.Fill(_plan, [], _stream.Ops);
-        _buffers.Upload(_plan, _plan.Sequences.Length, _stream.Ops);
+        int sequences = _buffers.Fill(_plan, [], _stream.Ops);
+        _buffers.Upload(_plan, sequences, _plan.Sequences.Length, _stream.Ops);
         _stream.Synchronize();
     }
 }

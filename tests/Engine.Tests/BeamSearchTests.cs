@@ -221,7 +221,8 @@ public sealed class BeamSearchTests
         }
 
         public bool Advance(params (int Row, int Token, float Cumulative)[] candidates) =>
-            Advance([.. candidates.Select(c => new BeamCandidate(c.Row, c.Token, c.Cumulative, c.Token < 0 ? 0 : c.Cumulative - Running[c.Row].Cumulative))]);
+            Advance([.. candidates.Select(c => new BeamCandidate(
+                c.Row, c.Token, c.Cumulative, c.Token < 0 ? 0 : c.Cumulative - Running[c.Row].Cumulative))]);
 
         public bool Advance(BeamCandidate[] candidates)
         {
@@ -245,7 +246,8 @@ public sealed class BeamSearchTests
         {
             _length++;
             var all = candidates.Where(c => c.Token >= 0)
-                .Select((c, rank) => (Rank: rank, Text: $"{Running[c.Row].Text} {c.Token}".Trim(), c.Cumulative, Ends: ends.Contains(c.Token) || _length == maxOutput))
+                .Select((c, rank) => (
+                    Rank: rank, Text: $"{Running[c.Row].Text} {c.Token}".Trim(), c.Cumulative, Ends: ends.Contains(c.Token) || _length == maxOutput))
                 .ToList();
             Finished = [.. Finished.Concat(all.Where(c => c.Ends && c.Rank < width).Select(c => (c.Text, Score(c.Cumulative, _length))))
                 .OrderByDescending(beam => beam.Item2).Take(width)];

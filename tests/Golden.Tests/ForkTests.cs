@@ -1,3 +1,4 @@
+using NativeLM.Benchmarks;
 using NativeLM.Engine;
 using NativeLM.Engine.Execution;
 using NativeLM.Engine.Scheduling;
@@ -6,40 +7,131 @@ using Xunit;
 
 namespace NativeLM.Tests;
 
-/// <summary>Copy-on-write of blocks, and the progress that a loader reports.</summary>
+/// <summary>Several sequences from one computation of a prompt, and blocks that are copied or moved: nobody can tell by the bits.</summary>
 public sealed class ForkTests : IDisposable
 {
+    private const int Outputs = 12;
+
     private readonly TemporaryFolder _folder = new();
 
     public ForkTests() => Runners.WriteRandom(_folder);
 
     public void Dispose() => _folder.Dispose();
 
-    [Fact]
-    public void A_sequence_on_copied_blocks_goes_on_like_the_original()
-    {
-        using ModelRunner runner = Runners.Load(_folder.Path);
-        int[] prompt = [.. Enumerable.Range(3, 21)];
-        StepPlan plan = new(2, 2);
-        StepResult result = new(2);
-        Sequence original = NewSequence(prompt, slot: 0, 1, 2), fork = NewSequence(prompt, slot: 1, 3, 4);
-        Add(plan, original, isNew: true);
-        runner.Run(plan, result);
-        original.ComputedCount = prompt.Length;
-        original.Append(result.Tokens[0].Token);
+    public static MatrixTheoryData<DeviceKind, ModelDType> Paths => new(Devices.All, [ModelDType.Float32, ModelDType.BFloat16]);
 
-        // The fork draws the same first token and shares no block: both of its blocks are copies.
-        fork.ComputedCount = prompt.Length;
-        fork.Append(result.Tokens[0].Token);
-        plan.Clear();
-        plan.Add(new BlockCopy(1, 3));
-        plan.Add(new BlockCopy(2, 4));
-        Add(plan, original, isNew: false);
-        Add(plan, fork, isNew: true);
-        runner.Run(plan, result);
-        Assert.Equal(result.Tokens[0].Token, result.Tokens[1].Token);
-        Assert.Equal(result.Tokens[0].Logprob, result.Tokens[1].Logprob);
-        Assert.NotEqual(0, result.Tokens[0].Logprob);
+    [Theory]
+    [MemberData(nameof(Paths))]
+    public void Draws_from_one_prompt_have_the_bits_of_runs_of_their_own(DeviceKind device, ModelDType type)
+    {
+        using ModelRunner runner = Load(device, type);
+        foreach (int promptCount in (ReadOnlySpan<int>)[1, 21, 32])
+            foreach (SamplingParams sampling in Samplings())
+            {
+                int[] prompt = Prompt(promptCount);
+                Assert.Equal(Alone(runner, prompt, sampling, forks: 4), new Forked(runner, prompt, sampling, count: 4).Run());
+            }
+    }
+
+    // Rows of prompt log-probabilities fill more than one piece of logits, and the forks' rows lie in the last.
+    [Theory]
+    [MemberData(nameof(Devices.Each), MemberType = typeof(Devices))]
+    public void Forks_draw_beside_prompts_whose_log_probabilities_take_several_pieces(DeviceKind device)
+    {
+        using ModelRunner runner = Load(device, ModelDType.Float32);
+        SamplingParams sampling = new() { Temperature = 1, Logprobs = 1, PromptLogprobs = 1 };
+        string[] alone = Alone(runner, Prompt(90), sampling, forks: 3);
+        string[] forked = [.. new Forked(runner, Prompt(90), sampling, count: 3).Run()];
+        Assert.Equal(alone[0], forked[0]);
+        // The prompt's are reported once, where it is computed.
+        Assert.All(forked[1..].Zip(alone[1..]), pair => Assert.StartsWith(pair.First, pair.Second, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_row_that_draws_from_logits_nobody_computes_is_refused()
+    {
+        using ModelRunner runner = Load(DeviceKind.Cpu, ModelDType.Float32);
+        Sequence first = NewSequence(Prompt(5), slot: 0, seed: 1, 1), fork = NewSequence(Prompt(5), slot: 1, seed: 2, 1);
+        foreach (int row in (ReadOnlySpan<int>)[-1, 1, 2])
+        {
+            StepPlan plan = new(2, 0);
+            plan.Add(new ScheduledSequence { Sequence = first, Count = 5, Samples = true, IsNewInSlot = true });
+            plan.Add(new ScheduledSequence { Sequence = fork, Start = 5, Samples = true, LogitsRow = row, IsNewInSlot = true });
+            Assert.Contains("row 1", Assert.Throws<InvalidOperationException>(() => runner.Launch(plan)).Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Paths))]
+    public void Blocks_that_were_swapped_out_while_others_used_their_place_come_back_as_they_were(DeviceKind device, ModelDType type)
+    {
+        using ModelRunner runner = Load(device, type);
+        Sequence sequence = NewSequence(Prompt(21), slot: 0, seed: 3, 1, 2, 3), other = NewSequence(Prompt(40), slot: 1, seed: 4, 1, 2, 3, 4);
+        string[] alone = Alone(runner, Prompt(21), sequence.Sampling, forks: 1, seed: 3);
+        string[] otherAlone = Alone(runner, Prompt(40), other.Sampling, forks: 1, seed: 4);
+        Steps steps = new(runner, [sequence, other]);
+        for (int i = 0; i < 5; i++)
+            steps.Run(plan => plan.Add(Row(sequence, isNew: i == 0)));
+        // The step that moves the blocks away already computes another sequence in them.
+        steps.Run(plan =>
+        {
+            foreach (int block in (ReadOnlySpan<int>)[1, 2, 3])
+                plan.AddSwapOut(new BlockSwap(block, 6 - block));
+            plan.Add(Row(other, isNew: true));
+        });
+        steps.Run(plan => plan.Add(Row(other)));
+        // Back into other blocks, one of which is copied on within the same step.
+        sequence.Blocks.Truncate(0);
+        foreach (int block in (ReadOnlySpan<int>)[9, 12, 7])
+            sequence.Blocks.Add(block);
+        steps.Run(plan =>
+        {
+            plan.AddSwapIn(new BlockSwap(9, 5));
+            plan.AddSwapIn(new BlockSwap(8, 4));
+            plan.AddSwapIn(new BlockSwap(7, 3));
+            plan.Add(new BlockCopy(8, 12));
+            plan.Add(Row(sequence, isNew: true));
+            plan.Add(Row(other));
+        });
+        while (sequence.OutputCount < Outputs || other.OutputCount < Outputs)
+            steps.Run(plan =>
+            {
+                foreach (Sequence left in (Sequence[])[sequence, other])
+                    if (left.OutputCount < Outputs)
+                        plan.Add(Row(left));
+            });
+        Assert.Equal([.. alone, .. otherAlone], steps.Fingerprints);
+    }
+
+    [Fact]
+    public void Blocks_that_move_outside_the_pools_are_refused()
+    {
+        using ModelRunner runner = Load(DeviceKind.Cpu, ModelDType.Float32);
+        int hostBlocks = runner.HostBlockCount;
+        Assert.Equal(7, hostBlocks);
+        void Refused(string what, Action<StepPlan> fill)
+        {
+            StepPlan plan = new(1, copiesMax: 1, swapsMax: 1);
+            fill(plan);
+            plan.Add(Row(NewSequence(Prompt(3), slot: 0, seed: 1, 1), isNew: true));
+            Assert.Contains(what, Assert.Throws<InvalidOperationException>(() => runner.Launch(plan)).Message, StringComparison.Ordinal);
+        }
+        Refused("host block", plan => plan.AddSwapOut(new BlockSwap(1, hostBlocks)));
+        Refused("host block", plan => plan.AddSwapIn(new BlockSwap(1, -1)));
+        Refused("block id", plan => plan.AddSwapIn(new BlockSwap(0, 1)));
+        Refused("block id", plan => plan.Add(new BlockCopy(1, runner.KvBlockCount)));
+    }
+
+    [Fact]
+    public void Swap_space_is_reported_and_its_costs_are_known_before_the_first_request()
+    {
+        using ModelRunner runner = Load(DeviceKind.Cpu, ModelDType.Float32);
+        Assert.Contains(runner.StartupReport, line => line.StartsWith("swap space: 7 blocks", StringComparison.Ordinal));
+        PreemptionCosts costs = runner.Costs!;
+        Assert.True(costs.PrefillSeconds(512) > 0 && costs.PrefillSeconds(512) >= costs.PrefillSeconds(16));
+        Assert.True(costs.SwapSeconds(4) > 0 && costs.SwapSeconds(4) >= costs.SwapSeconds(1));
+        using ModelRunner without = Runners.Load(_folder.Path);
+        Assert.Equal((0, null), (without.HostBlockCount, without.Costs));
     }
 
     [Fact]
@@ -52,22 +144,139 @@ public sealed class ForkTests : IDisposable
         Assert.Equal(reports.All.OrderBy(report => report.BytesDone), reports.All);
     }
 
-    private static Sequence NewSequence(int[] prompt, int slot, params ReadOnlySpan<int> blocks)
+    private static IEnumerable<SamplingParams> Samplings() =>
+    [
+        new() { Temperature = 1, Logprobs = 2 },
+        new() { Temperature = 0.8f, TopP = 0.9f, RepetitionPenalty = 1.3f, FrequencyPenalty = 0.4f, Logprobs = 0 },
+        new() { Temperature = 1.1f, TopK = 30, LogitBias = [new(17, 3)], AllowedTokenIds = [.. Enumerable.Range(5, 300)], Logprobs = 0 },
+    ];
+
+    private static int[] Prompt(int count) => [.. Enumerable.Range(3, count).Select(i => i * 37 % 500)];
+
+    private ModelRunner Load(DeviceKind device, ModelDType type)
     {
-        Sequence sequence = new(slot, prompt, new SamplingParams { Temperature = 0, Logprobs = 0 }, 1, 10) { Slot = slot };
+        Devices.Require(device);
+        RandomModelShape shape = RandomModelShape.Tiny;
+        int blockBytes = 16 * 2 * shape.Layers * shape.KvHeads * shape.HeadDim * (type == ModelDType.Float32 ? 4 : 2);
+        return Runners.Load(_folder.Path, options => options with
+        {
+            Device = device,
+            DType = type,
+            Graphs = Toggle.On,
+            MaxSequences = 8,
+            MaxBatchedTokens = 128,
+            MaxModelLength = 128,
+            KvCacheMemoryBytes = 4 << 20,
+            SwapSpaceBytes = (8 * blockBytes) - 1,
+        });
+    }
+
+    /// <summary>Each sequence by itself, its prompt computed for it alone.</summary>
+    private static string[] Alone(ModelRunner runner, int[] prompt, SamplingParams sampling, int forks, ulong seed = 50) =>
+    [
+        .. Enumerable.Range(0, forks).Select(i =>
+        {
+            StepDriver driver = new(runner);
+            DrivenSequence driven = driver.Add(prompt, sampling, Outputs, seed + (ulong)i);
+            driver.Run();
+            return driven.Fingerprint;
+        }),
+    ];
+
+    private static Sequence NewSequence(int[] prompt, int slot, ulong seed, params ReadOnlySpan<int> blocks) =>
+        NewSequence(prompt, new SamplingParams { Temperature = 1, Logprobs = 1 }, slot, seed, blocks);
+
+    private static Sequence NewSequence(int[] prompt, SamplingParams sampling, int slot, ulong seed, params ReadOnlySpan<int> blocks)
+    {
+        Sequence sequence = new(slot, prompt, sampling, seed, Outputs) { Slot = slot };
         foreach (int block in blocks)
             sequence.Blocks.Add(block);
         return sequence;
     }
 
-    private static void Add(StepPlan plan, Sequence sequence, bool isNew) => plan.Add(new ScheduledSequence
+    private static ScheduledSequence Row(Sequence sequence, bool isNew = false) => new()
     {
         Sequence = sequence,
         Start = sequence.ComputedCount,
         Count = sequence.TokenCount - sequence.ComputedCount,
         Samples = true,
         IsNewInSlot = isNew,
-    });
+    };
+
+    /// <summary>Runs plans and appends what they draw.</summary>
+    private sealed class Steps(ModelRunner runner, Sequence[] sequences)
+    {
+        private readonly StepPlan _plan = new(8, copiesMax: 8, swapsMax: 8);
+        private readonly StepResult _result = new(8);
+        private readonly DrivenSequence[] _driven = [.. sequences.Select(sequence => new DrivenSequence(sequence))];
+
+        public IEnumerable<string> Fingerprints => _driven.Select(driven => driven.Fingerprint);
+
+        public void Run(Action<StepPlan> fill)
+        {
+            _plan.Clear();
+            fill(_plan);
+            runner.Run(_plan, _result);
+            for (int i = 0; i < _plan.Sequences.Length; i++)
+            {
+                ScheduledSequence row = _plan.Sequences[i];
+                SampledToken token = _result.Tokens[i];
+                DrivenSequence driven = _driven.Single(candidate => candidate.Sequence == row.Sequence);
+                Assert.False(token.Failed);
+                driven.Take(row, token);
+            }
+        }
+    }
+
+    /// <summary>Sequences forked at the end of a prompt: they share its full blocks, and all but the first copy the partial one.</summary>
+    private sealed class Forked
+    {
+        private readonly ModelRunner _runner;
+        private readonly Sequence[] _sequences;
+        private readonly int _promptBlocks;
+
+        public Forked(ModelRunner runner, int[] prompt, SamplingParams sampling, int count)
+        {
+            _runner = runner;
+            _promptBlocks = (prompt.Length + runner.BlockSize - 1) / runner.BlockSize;
+            _sequences = [.. Enumerable.Range(0, count).Select(i =>
+                NewSequence(prompt, sampling, slot: i, seed: 50 + (ulong)i, [.. Enumerable.Range(1, _promptBlocks)]))];
+        }
+
+        public IEnumerable<string> Run()
+        {
+            Steps steps = new(_runner, _sequences);
+            int prompt = _sequences[0].PromptCount, nextBlock = _promptBlocks + 1;
+            steps.Run(plan =>
+            {
+                plan.Add(Row(_sequences[0], isNew: true));
+                foreach (Sequence fork in _sequences[1..])
+                    plan.Add(new ScheduledSequence { Sequence = fork, Start = prompt, Samples = true, LogitsRow = 0, IsNewInSlot = true });
+            });
+            while (_sequences[0].OutputCount < Outputs)
+                steps.Run(plan =>
+                {
+                    foreach (Sequence sequence in _sequences)
+                    {
+                        Prepare(sequence, plan, ref nextBlock);
+                        plan.Add(Row(sequence));
+                    }
+                });
+            return steps.Fingerprints;
+        }
+
+        private void Prepare(Sequence sequence, StepPlan plan, ref int nextBlock)
+        {
+            int last = sequence.Blocks.Count - 1;
+            if (sequence.ComputedCount == sequence.Blocks.Count * _runner.BlockSize)
+                sequence.Blocks.Add(nextBlock++);
+            else if (sequence.ComputedCount == sequence.PromptCount && sequence != _sequences[0])
+            {
+                plan.Add(new BlockCopy(sequence.Blocks[last], nextBlock));
+                sequence.Blocks.Replace(last, nextBlock++);
+            }
+        }
+    }
 
     private sealed class Reports : IProgress<LoadProgress>
     {

@@ -66,6 +66,30 @@ public sealed class MemoryTests
             Assert.Contains(part, message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(false, 40, 10)]
+    [InlineData(true, 31, 10)] // out of the same memory
+    public void Swap_space_has_blocks_of_its_own(bool isHostMemory, int blocks, int hostBlocks)
+    {
+        MemoryFigures figures = Figures(isHostMemory ? 212 : 217) with { SwapBytes = (10 * MiB) + 5, IsHostMemory = isHostMemory };
+        KvCacheSizing sizing = KvCacheSizing.Compute(Options, Limits, figures);
+        Assert.Equal((blocks, hostBlocks), (sizing.BlockCount, sizing.HostBlockCount));
+        Assert.Contains(sizing.Report(), line => line == "swap space: 10 blocks = 10.0 MiB of host memory");
+    }
+
+    [Fact]
+    public void Swap_space_never_holds_more_than_all_full_contexts() =>
+        Assert.Equal((8 * 63) + 1, KvCacheSizing.Compute(Options, Limits, Figures(100_000) with { SwapBytes = 2000 * MiB }).HostBlockCount);
+
+    [Fact]
+    public void A_count_of_blocks_that_was_asked_for_is_taken_as_it_is_or_refused()
+    {
+        Assert.Equal(20 + 1, KvCacheSizing.Compute(Options with { BlockCountOverride = 20 }, Limits, Figures(200)).BlockCount);
+        EngineStartException error = Assert.Throws<EngineStartException>(
+            () => KvCacheSizing.Compute(Options with { BlockCountOverride = 50 }, Limits, Figures(200)));
+        Assert.Contains("--num-gpu-blocks-override 49 would just fit", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Slot_numbers_stay_within_32_bits()
     {

@@ -28,6 +28,21 @@ internal sealed class DrivenSequence(Sequence sequence)
         + "|" + Bits(Alternatives.SelectMany(row => row).Select(entry => entry.Logprob))
         + "|" + Bits(PromptLogprobs.Values.Select(entry => entry.Logprob));
 
+    /// <summary>Takes over what a step computed and drew for it.</summary>
+    public void Take(in ScheduledSequence scheduled, in SampledToken drawn)
+    {
+        Sequence.ComputedCount = scheduled.Start + scheduled.Count;
+        foreach ((PromptLogprob entry, int i) in (drawn.PromptLogprobs ?? []).Select((entry, i) => (entry, i)))
+            PromptLogprobs[scheduled.Start + i + 1] = entry;
+        Failed |= drawn.Failed;
+        if (!scheduled.Samples || drawn.Failed)
+            return;
+        Sequence.Append(drawn.Token);
+        Logprobs.Add(drawn.Logprob);
+        if (drawn.TopLogprobs is not null)
+            Alternatives.Add(drawn.TopLogprobs);
+    }
+
     private static string Bits(IEnumerable<float> values) =>
         string.Join(' ', values.Select(value => BitConverter.SingleToUInt32Bits(value).ToString("x8")));
 }
@@ -138,17 +153,7 @@ internal sealed class StepDriver
     {
         Sequence sequence = scheduled.Sequence;
         DrivenSequence driven = _running.Find(candidate => candidate.Sequence == sequence)!;
-        sequence.ComputedCount += scheduled.Count;
-        foreach ((PromptLogprob entry, int i) in (drawn.PromptLogprobs ?? []).Select((entry, i) => (entry, i)))
-            driven.PromptLogprobs[scheduled.Start + i + 1] = entry;
-        driven.Failed |= drawn.Failed;
-        if (scheduled.Samples && !drawn.Failed)
-        {
-            sequence.Append(drawn.Token);
-            driven.Logprobs.Add(drawn.Logprob);
-            if (drawn.TopLogprobs is not null)
-                driven.Alternatives.Add(drawn.TopLogprobs);
-        }
+        driven.Take(scheduled, drawn);
         if (driven.IsDone)
             Release(sequence);
     }

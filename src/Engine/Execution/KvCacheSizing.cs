@@ -15,6 +15,12 @@ internal sealed record MemoryFigures
 
     /// <summary>One KV block over all layers.</summary>
     public required long BlockBytes { get; init; }
+
+    /// <summary>Host memory for blocks of preempted requests.</summary>
+    public long SwapBytes { get; init; }
+
+    /// <summary>The device's memory is the host's, so that swap space takes from what is free.</summary>
+    public bool IsHostMemory { get; init; }
 }
 
 /// <summary>
@@ -33,28 +39,37 @@ internal sealed record KvCacheSizing
     /// <summary>Blocks allocated, the null block 0 included.</summary>
     public required int BlockCount { get; init; }
 
+    /// <summary>Blocks of the host pool; 0: no swapping.</summary>
+    public required int HostBlockCount { get; init; }
+
     public long PoolBytes => checked(BlockCount * Memory.BlockBytes);
+
+    public long HostPoolBytes => checked(HostBlockCount * Memory.BlockBytes);
 
     /// <summary>Throws <see cref="EngineStartException"/> with the figures and what would fit.</summary>
     public static KvCacheSizing Compute(EngineOptions options, RunnerLimits limits, MemoryFigures memory)
     {
-        long left = checked(memory.FreeBytes - memory.WeightBytes - memory.WorkspaceBytes);
+        long left = checked(memory.FreeBytes - memory.WeightBytes - memory.WorkspaceBytes - (memory.IsHostMemory ? memory.SwapBytes : 0));
         long perSequence = limits.BlocksPerSequence;
         long useful = checked((limits.MaxSequences * perSequence) + 1);
-        // Slot numbers are 32-bit.
-        useful = Math.Min(useful, int.MaxValue / limits.BlockSize);
+        long countMax = int.MaxValue / limits.BlockSize; // slot numbers are 32-bit
         if (left <= 0)
             throw TooLittle(memory, checked(2 * memory.BlockBytes),
-                "weights and workspace alone do not fit; a smaller model, --dtype bfloat16 or fewer --max-num-seqs would need less");
+                "weights and workspace alone do not fit; a smaller model, --dtype bfloat16, fewer --max-num-seqs or less --swap-space would help");
         long budget = options.KvCacheMemoryBytes ?? (long)(left * Share);
-        if (budget > left)
+        long blocks = options.BlockCountOverride is int count
+            ? Math.Min(count + 1L, countMax)
+            : Math.Min(budget / memory.BlockBytes, Math.Min(useful, countMax));
+        if (options.BlockCountOverride is not null && blocks * memory.BlockBytes > left)
+            throw TooLittle(memory, blocks * memory.BlockBytes, $"--num-gpu-blocks-override {(left / memory.BlockBytes) - 1} would just fit");
+        if (options.BlockCountOverride is null && budget > left)
             throw TooLittle(memory, budget, $"--kv-cache-memory {left} would just fit");
-        long blocks = Math.Min(budget / memory.BlockBytes, useful);
         if (options.MaxModelLength is null)
             limits = limits with { MaxModelLength = (int)Math.Min(limits.MaxModelLength, Math.Max(0, blocks - 1) * limits.BlockSize) };
         if (limits.MaxModelLength < 8 || blocks - 1 < limits.BlocksPerSequence)
             throw TooLittle(memory, checked((perSequence + 1) * memory.BlockBytes), WhatFits(blocks, limits, memory));
-        return new KvCacheSizing { Memory = memory, Limits = limits, BlockCount = (int)blocks };
+        long hostBlocks = Math.Min(memory.SwapBytes / memory.BlockBytes, Math.Min(useful, countMax));
+        return new KvCacheSizing { Memory = memory, Limits = limits, BlockCount = (int)blocks, HostBlockCount = (int)hostBlocks };
     }
 
     /// <summary>The arithmetic, one line each.</summary>
@@ -67,6 +82,8 @@ internal sealed record KvCacheSizing
         yield return string.Create(CultureInfo.InvariantCulture,
             $"KV cache: {BlockCount} blocks x {Limits.BlockSize} slots x {Memory.BlockBytes / Limits.BlockSize} bytes = {Size(PoolBytes)}, "
             + $"{tokens} tokens or {contexts:0.0} contexts of {Limits.MaxModelLength}");
+        if (HostBlockCount > 0)
+            yield return $"swap space: {HostBlockCount} blocks = {Size(HostPoolBytes)} of host memory";
         yield return $"limits: {Limits.MaxSequences} sequences, {Limits.MaxBatchedTokens} tokens in a step, "
             + $"{Limits.MaxModelLength} tokens in a sequence";
     }

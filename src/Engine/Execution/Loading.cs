@@ -7,6 +7,8 @@ namespace NativeLM.Engine.Execution;
 /// <summary>Everything decided about a model before memory is taken: precision, places of the weights, sizes.</summary>
 internal sealed record Loading
 {
+    private const long DefaultSwapBytes = 4L << 30;
+
     public required ModelConfig Config { get; init; }
 
     public required WeightLayout Layout { get; init; }
@@ -33,6 +35,8 @@ internal sealed record Loading
             WeightBytes = layout.Bytes,
             WorkspaceBytes = StepBytes(config, limits, type, library),
             BlockBytes = library.KvBlockBytes(KvPool.Describe(config, type, limits.BlockSize)),
+            SwapBytes = SwapBytes(options, library.Backend),
+            IsHostMemory = library.Backend != Backend.Cuda,
         };
         KvCacheSizing sizing = KvCacheSizing.Compute(options, limits, figures);
         return new Loading
@@ -90,15 +94,40 @@ internal sealed record Loading
             _ => ModelDType.BFloat16,
         } : ModelDType.BFloat16;
 
-    private static long ScratchBytes(ModelConfig config, RunnerLimits limits, DType type, NativeLibrary library) => Math.Max(
-        CausalLm.WorkspaceBytes(config, limits, type, library),
-        library.SampleWorkspaceBytes(new SampleArgs
+    /// <summary>
+    /// What was asked for. Otherwise 4 GiB beside a GPU, but no more than a quarter of the host's memory, which is pinned; where the pool itself is
+    /// host memory it is better made larger.
+    /// </summary>
+    private static long SwapBytes(EngineOptions options, Backend backend)
+    {
+        long hostBytes = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (options.SwapSpaceBytes is not long asked)
+            return backend == Backend.Cuda ? Math.Min(DefaultSwapBytes, hostBytes / 4) : 0;
+        if (asked > hostBytes)
+            throw new EngineStartException(
+                $"--swap-space: found {KvCacheSizing.Size(asked)}, needed at most the {KvCacheSizing.Size(hostBytes)} of this host");
+        return asked;
+    }
+
+    private static long ScratchBytes(ModelConfig config, RunnerLimits limits, DType type, NativeLibrary library)
+    {
+        long sample = library.SampleWorkspaceBytes(new SampleArgs
         {
             RowsMax = limits.LogitRowsMax,
             Vocabulary = config.VocabularySize,
             LogitsStride = Activations.LogitsColumns(config),
             TopLogprobsMax = RunnerLimits.TopLogprobsMax,
-        }));
+        });
+        long beams = library.BeamTopkWorkspaceBytes(new BeamTopkArgs
+        {
+            GroupsMax = limits.BeamGroupsMax,
+            RowsMax = limits.LogitRowsMax,
+            Vocabulary = config.VocabularySize,
+            LogitsStride = Activations.LogitsColumns(config),
+            Count = StepResult.CandidatesMax,
+        });
+        return Math.Max(CausalLm.WorkspaceBytes(config, limits, type, library), Math.Max(sample, beams));
+    }
 
     private static long StepBytes(ModelConfig config, RunnerLimits limits, DType type, NativeLibrary library) => checked(
         Activations.Bytes(config, limits, type, ScratchBytes(config, limits, type, library)) + CausalLm.RopeTableBytes(config, limits)

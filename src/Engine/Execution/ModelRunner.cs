@@ -6,6 +6,8 @@ using NativeLM.Engine.Scheduling;
 using NativeLM.Engine.Sequences;
 using NativeLM.Engine.Weights;
 using NativeLM.Interop;
+using BeamCandidate = NativeLM.Engine.Execution.BeamCandidate;
+using Candidate = NativeLM.Interop.BeamCandidate;
 
 namespace NativeLM.Engine.Execution;
 
@@ -21,17 +23,19 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     private readonly StepBuffers _inputs;
     private readonly SamplerInputs _sampler;
     private readonly StepOutputs _outputs;
+    private readonly BlockMoves _moves;
     private readonly Activations _memory;
     private readonly CausalLm _model;
     private readonly RunnerLimits _limits;
     private readonly SampleArgs _sample;
     private readonly FeedTokensArgs _feed;
+    private readonly BeamTopkArgs _beamTopk;
     private readonly GraphCache? _graphs;
     private readonly Side[] _sides;
-    private readonly int[] _copyPairs;
     private readonly int[] _drawnRows; // of the last launched plan: where in the results each of its rows has its token
     private long _launchCount;
     private long _collectCount;
+    private long _lastDone; // timestamp of the last collection
 
     private ModelRunner(Loading load, Device device, DeviceBuffer weights, DeviceStream stream, EngineOptions options, List<IDisposable> owned)
     {
@@ -40,17 +44,19 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         _limits = load.Sizing.Limits;
         _stream = stream;
         KvBlockCount = load.Sizing.BlockCount;
+        BlockBytes = load.Sizing.Memory.BlockBytes;
         DType = load.Layout.Type;
         _inputs = Own(new StepBuffers(device, _limits, KvBlockCount, Config.VocabularySize));
         _sampler = Own(new SamplerInputs(device, _limits, Config.VocabularySize));
         _outputs = Own(new StepOutputs(device, _limits));
         _memory = Own(new Activations(device, Config, _limits, DType, load.WorkspaceBytes));
         _cache = Own(new KvPool(device, Config, DType, _limits.BlockSize, KvBlockCount)); // last of what is large: KvCacheSizing.Refused relies on it
+        _moves = Own(new BlockMoves(device, _cache, load.Sizing.Memory.BlockBytes, load.Sizing.HostBlockCount));
         _model = Own(new CausalLm(Config, load.Layout, weights, _memory, _cache, _inputs, _limits, stream));
         _sample = SampleArguments();
         _feed = FeedArguments();
+        _beamTopk = BeamArguments();
         _sides = [new Side(Own(device.CreateEvent())), new Side(Own(device.CreateEvent()))];
-        _copyPairs = new int[checked(2 * KvBlockCount)];
         _drawnRows = new int[_limits.MaxSequences];
         DeviceDescription = Loading.Describe(device);
         // On a CPU a call costs nothing against its work, and a launch returns when its work is done: running ahead would only delay tokens.
@@ -94,6 +100,15 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     /// <summary>Blocks in the pool, ids 0 to KvBlockCount - 1; block 0 is never used.</summary>
     public int KvBlockCount { get; }
 
+    /// <summary>Bytes of a block over all layers.</summary>
+    public long BlockBytes { get; }
+
+    /// <summary>Blocks of the host pool, ids from 0; 0 if there is none.</summary>
+    public int HostBlockCount => _moves.HostBlockCount;
+
+    /// <summary>What recomputing and swapping cost here; null where blocks cannot be swapped.</summary>
+    public PreemptionCosts? Costs { get; private set; }
+
     public int BlockSize => _limits.BlockSize;
 
     public int MaxSequences => _limits.MaxSequences;
@@ -121,6 +136,8 @@ internal sealed unsafe class ModelRunner : IStepExecutor
             owned.Add(device);
             Loading load = Loading.Plan(options, config, checkpoint, device) with { PassedOver = passedOver };
             ModelRunner runner = Build(load, device, checkpoint, options, owned, progress);
+            if (runner.HostBlockCount > 0)
+                runner.Costs = new CostProbe(runner, runner._moves, runner._stream).Measure();
             if (loggers?.CreateLogger<ModelRunner>() is ILogger logger && logger.IsEnabled(LogLevel.Information))
             {
                 double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
@@ -156,9 +173,11 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     /// <inheritdoc/>
     public void Launch(StepPlan plan)
     {
+        int side = (int)(_launchCount % 2);
+        _sides[side].LaunchedAt = Stopwatch.GetTimestamp();
         try
         {
-            Queue(plan, (int)(_launchCount % 2));
+            Queue(plan, side);
         }
         catch
         {
@@ -173,7 +192,10 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     {
         int side = (int)(_collectCount++ % 2);
         _sides[side].Done.Synchronize();
+        Observe(plan, _sides[side].LaunchedAt);
         Publish(plan, side, result.Tokens);
+        if (!plan.Beams.IsEmpty)
+            PublishBeams(plan, side, result);
         result.BatchRows = _sides[side].BatchRows;
         result.IsReplay = _sides[side].IsReplay;
     }
@@ -229,7 +251,20 @@ internal sealed unsafe class ModelRunner : IStepExecutor
         Sources = _inputs.TokenSources,
         Results = _outputs.Results,
         Rows = _inputs.TokenCount,
-        ResultRows = _limits.MaxBatchedTokens,
+        ResultRows = _limits.LogitRowsTotal,
+        Vocabulary = VocabularySize,
+    };
+
+    private BeamTopkArgs BeamArguments() => new()
+    {
+        Candidates = _outputs.Candidates,
+        Flags = _outputs.BeamFlags,
+        Logits = _memory.Logits,
+        RowStarts = _inputs.BeamStarts,
+        Cumulative = _inputs.BeamScores,
+        Workspace = _memory.Workspace,
+        WorkspaceBytes = _memory.WorkspaceBytes,
+        LogitsStride = _memory.LogitsStride,
         Vocabulary = VocabularySize,
     };
 
@@ -237,43 +272,50 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     private void Queue(StepPlan plan, int side)
     {
         Ops ops = _stream.Ops;
-        CopyBlocks(plan.Copies, ops);
+        _moves.Queue(plan, ops);
         _inputs.UseSide(side);
         _sampler.UseSide(side);
-        _inputs.Fill(plan, _drawnRows, ops);
+        int sequences = _inputs.Fill(plan, _drawnRows, ops), longest = LongestRow(plan);
         int logitRows = _sampler.Fill(plan, _inputs.HostLogitIndices, _inputs.HostSampleRows, _drawnRows, ops);
-        _inputs.Upload(plan, logitRows, ops);
-        // One token per sequence, and each draws: what the graphs recorded.
-        bool isReplay = _graphs is not null && plan.TokenCount == plan.Sequences.Length && logitRows == plan.TokenCount;
+        _inputs.Upload(plan, sequences, logitRows, ops);
+        // One token per sequence, and each draws: what the graphs recorded. Beams are found after it, in the logits that it left.
+        bool isReplay = _graphs is not null && longest == 1 && plan.TokenCount == plan.Sequences.Length && logitRows == plan.TokenCount;
+        BeamShape beams = BeamShape.Of(plan);
         if (isReplay)
+        {
             _stream.Launch(_graphs!.GraphOf(plan.TokenCount));
+            FindBeams(beams, ops);
+        }
         else
-            Compute(plan.TokenCount, plan.Sequences.Length, LongestRow(plan), logitRows);
+            Compute(plan.TokenCount, sequences, longest, logitRows, beams);
         if (logitRows > 0)
             _outputs.Download(side, logitRows, NeedsAlternatives(plan), ops);
+        if (beams.Groups > 0)
+            _outputs.DownloadBeams(side, beams, ops);
         _sides[side].Done.Record(_stream);
         _sides[side].IsReplay = isReplay;
         _sides[side].BatchRows = isReplay ? _graphs!.BucketOf(plan.TokenCount) : plan.TokenCount;
     }
 
     /// <summary>Computes and draws. The numbers are what there is room for; true counts are in device memory.</summary>
-    private void Compute(int tokens, int sequences, int queryRows, int logitRows)
+    private void Compute(int tokens, int sequences, int queryRows, int logitRows, BeamShape beams = default)
     {
         Ops ops = _stream.Ops;
         ops.FeedTokens(_feed with { RowsMax = tokens });
         _model.Forward(tokens, sequences, queryRows);
         for (int piece = 0; piece * _limits.LogitRowsMax < logitRows; piece++)
+        {
             Draw(piece, Math.Min(_limits.LogitRowsMax, logitRows - (piece * _limits.LogitRowsMax)), ops);
+            if (piece == 0)
+                FindBeams(beams, ops);
+        }
     }
 
-    private void CopyBlocks(ReadOnlySpan<BlockCopy> copies, Ops ops)
+    /// <summary>The best continuations of each group of beams. Their logits are the first rows of the piece that was computed last.</summary>
+    private void FindBeams(BeamShape beams, Ops ops)
     {
-        if (copies.IsEmpty)
-            return;
-        for (int i = 0; i < copies.Length; i++)
-            (_copyPairs[2 * i], _copyPairs[(2 * i) + 1]) = (copies[i].Source, copies[i].Destination);
-        fixed (int* pairs = _copyPairs)
-            ops.CopyBlocks(_cache.Description, pairs, copies.Length);
+        if (beams.Groups > 0)
+            ops.BeamTopk(_beamTopk with { GroupsMax = beams.Groups, RowsMax = beams.Rows, Count = beams.Candidates });
     }
 
     private void Draw(int piece, int count, Ops ops)
@@ -311,7 +353,7 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     // In the order in which SamplerInputs.Fill laid the rows.
     private void Publish(StepPlan plan, int side, Span<SampledToken> tokens)
     {
-        int row = 0;
+        int row = BeamShape.Of(plan).Rows;
         for (int s = 0; s < plan.Sequences.Length; s++)
         {
             ref readonly ScheduledSequence scheduled = ref plan.Sequences[s];
@@ -320,10 +362,36 @@ internal sealed unsafe class ModelRunner : IStepExecutor
             if (forced > 0)
                 token.PromptLogprobs = ReadPrompt(scheduled, side, row, forced, ref token.Failed);
             row += forced;
-            if (scheduled.Samples)
+            if (scheduled.Samples && !scheduled.IsBeam)
                 ReadDrawn(scheduled.Sequence.Sampling, side, row++, ref token);
             tokens[s] = token;
         }
+    }
+
+    private void PublishBeams(StepPlan plan, int side, StepResult result)
+    {
+        BeamShape shape = BeamShape.Of(plan);
+        int firstRow = 0;
+        for (int group = 0; group < plan.Beams.Length; group++)
+        {
+            BeamRows beams = plan.Beams[group];
+            result.BeamFailed(group) = _outputs.BeamFailed(side, group);
+            ReadOnlySpan<Candidate> found = _outputs.CandidatesOf(side, shape, group)[..beams.CandidateCount];
+            Span<BeamCandidate> candidates = result.Candidates(group);
+            for (int i = 0; i < found.Length; i++)
+                candidates[i] = new BeamCandidate(found[i].Row - firstRow, found[i].Token, found[i].Score, found[i].Logprob);
+            firstRow += beams.RowCount;
+        }
+    }
+
+    /// <summary>Corrects the costs of preemption by a step with a prompt in it. A step begins when the one before is over.</summary>
+    private void Observe(StepPlan plan, long launchedAt)
+    {
+        long now = Stopwatch.GetTimestamp();
+        if (Costs is not null && LongestRow(plan) > 1)
+            Costs.ObserveStep(plan.TokenCount, plan.SwapOuts.Length + plan.SwapIns.Length,
+                Stopwatch.GetElapsedTime(Math.Max(launchedAt, _lastDone), now).TotalSeconds);
+        _lastDone = now;
     }
 
     private PromptLogprob[] ReadPrompt(in ScheduledSequence scheduled, int side, int row, int count, ref bool failed)
@@ -356,6 +424,9 @@ internal sealed unsafe class ModelRunner : IStepExecutor
     private sealed class Side(DeviceEvent done)
     {
         public DeviceEvent Done { get; } = done;
+
+        /// <summary>Timestamp of its launch.</summary>
+        public long LaunchedAt { get; set; }
 
         public int BatchRows { get; set; }
 

@@ -25,8 +25,14 @@ internal sealed record RunnerLimits(int MaxSequences, int MaxBatchedTokens, int 
     /// <summary>Rows whose logits are computed at once; more (prompt log-probabilities) are done in pieces.</summary>
     public int LogitRowsMax => Math.Max(MaxSequences, Math.Min(MaxBatchedTokens, 64));
 
+    /// <summary>Most rows of logits in a step: one for each token, and one for each sequence that draws from the logits of another.</summary>
+    public int LogitRowsTotal => checked(MaxBatchedTokens + MaxSequences);
+
     /// <summary>Most pieces in which the logit rows of a step are computed.</summary>
-    public int LogitPiecesMax => (MaxBatchedTokens + LogitRowsMax - 1) / LogitRowsMax;
+    public int LogitPiecesMax => (LogitRowsTotal + LogitRowsMax - 1) / LogitRowsMax;
+
+    /// <summary>Most requests with beams in a step: each is at least two sequences wide.</summary>
+    public int BeamGroupsMax => Math.Max(1, MaxSequences / 2);
 
     public static RunnerLimits From(EngineOptions options, ModelConfig config, Backend backend)
     {

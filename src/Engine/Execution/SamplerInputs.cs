@@ -14,6 +14,7 @@ internal sealed unsafe class SamplerInputs : IDisposable
     private readonly int _vocabulary;
     private readonly int[] _biasCounts;
     private readonly int[] _endCounts;
+    private readonly int[] _lastTokens; // of each row of the plan being filled: where its last token is among the step's
     // Host sides have the device's layout, and each belongs to every second step: a slot's part is not written again before its copy is done.
     private readonly HostSide[] _sides;
     private readonly DeviceBuffer _biasIds;
@@ -29,6 +30,7 @@ internal sealed unsafe class SamplerInputs : IDisposable
         _vocabulary = vocabulary;
         _biasCounts = new int[limits.MaxSequences];
         _endCounts = new int[limits.MaxSequences];
+        _lastTokens = new int[limits.MaxSequences];
         HostSide Side() => new(device.AllocatePinned(BiasBytes(limits)), device.AllocatePinned(BiasBytes(limits)),
             device.AllocatePinned(MaskBytes(limits, vocabulary)));
         _sides = [Side(), Side()];
@@ -63,13 +65,13 @@ internal sealed unsafe class SamplerInputs : IDisposable
     public void UseSide(int side) => _host = _sides[side];
 
     /// <summary>
-    /// Fills one row of parameters for each logit that the plan needs, in the order of the plan: for a sequence first the rows of its
-    /// prompt log-probabilities, ascending, then the row that draws, which is noted in <paramref name="drawnRows"/> for each row of the
-    /// plan. Returns how many.
+    /// Fills one row of parameters for each row of logits that the plan needs. The beams come first, so that those of a request lie side by
+    /// side in the first piece of the logits. Then in the order of the plan: for a sequence first the rows of its prompt log-probabilities,
+    /// ascending, then the row that draws, which is noted in <paramref name="drawnRows"/> for each row of the plan. Returns how many.
     /// </summary>
     public int Fill(StepPlan plan, Span<int> logitIndices, Span<SampleRow> rows, Span<int> drawnRows, Ops ops)
     {
-        int count = 0, token = 0;
+        int count = BeamShape.Of(plan).Rows, token = 0;
         for (int s = 0; s < plan.Sequences.Length; s++)
         {
             ref readonly ScheduledSequence scheduled = ref plan.Sequences[s];
@@ -82,13 +84,15 @@ internal sealed unsafe class SamplerInputs : IDisposable
                 rows[count++] = PromptRow(scheduled.Sequence, scheduled.Start + i + 1);
             }
             token += scheduled.Count;
-            drawnRows[s] = scheduled.Samples ? count : -1;
-            if (scheduled.Samples)
-            {
-                logitIndices[count] = token - 1;
-                rows[count++] = DrawRow(scheduled.Sequence, scheduled.Start + scheduled.Count);
-            }
+            _lastTokens[s] = token - 1;
+            bool draws = scheduled.Samples && !scheduled.IsBeam;
+            drawnRows[s] = draws ? count : -1;
+            if (!draws)
+                continue;
+            logitIndices[count] = _lastTokens[RowOfLogits(plan, s)];
+            rows[count++] = DrawRow(scheduled.Sequence, scheduled.Start + scheduled.Count);
         }
+        FillBeams(plan, logitIndices, rows);
         return count;
     }
 
@@ -106,6 +110,29 @@ internal sealed unsafe class SamplerInputs : IDisposable
         _tokenCounts.Dispose();
         _promptMask.Dispose();
     }
+
+    private void FillBeams(StepPlan plan, Span<int> logitIndices, Span<SampleRow> rows)
+    {
+        int count = 0;
+        foreach (BeamRows beams in plan.Beams)
+            for (int i = 0; i < beams.RowCount; i++)
+            {
+                logitIndices[count] = _lastTokens[beams.FirstRow + i];
+                rows[count++] = IdleRow;
+            }
+    }
+
+    /// <summary>The row of the plan whose last token gives a row the logits to draw from: its own, or that of the one it was forked from.</summary>
+    private static int RowOfLogits(StepPlan plan, int row)
+    {
+        int source = plan.Sequences[row].LogitsRow ?? row;
+        if (source > row || source < 0 || plan.Sequences[source].Count == 0)
+            throw new InvalidOperationException($"step plan: row {row} draws from the logits of row {source}, which are not computed before it");
+        return source;
+    }
+
+    // Nothing is drawn or reported: the step wants the logits alone.
+    private static SampleRow IdleRow => new() { TopP = 1, RepetitionPenalty = 1, CountRow = -1, MaskRow = -1, TopLogprobs = -1 };
 
     private static SampleRow PromptRow(Sequence sequence, int position) => new()
     {

@@ -74,50 +74,60 @@ internal sealed unsafe class StepBuffers : IDisposable
     /// <summary>Device [logit rows].</summary>
     public SampleRow* SampleRows => (SampleRow*)_device.At(_layout.SampleRows);
 
+    /// <summary>Device [beam groups + 1]: first row of logits of each group of beams. Those of all groups are the step's first.</summary>
+    public int* BeamStarts => (int*)_device.At(_layout.BeamStarts);
+
+    /// <summary>Device [beams]: log-probability of each beam so far.</summary>
+    public float* BeamScores => (float*)_device.At(_layout.BeamScores);
+
     /// <summary>Device [slots, BlocksPerSequence].</summary>
     public int* BlockTables => (int*)_deviceTables.Pointer;
 
     /// <summary>Host side of <see cref="LogitIndices"/>.</summary>
-    public Span<int> HostLogitIndices => new(_host.At(_layout.LogitIndices), _limits.MaxBatchedTokens);
+    public Span<int> HostLogitIndices => new(_host.At(_layout.LogitIndices), _limits.LogitRowsTotal);
 
     /// <summary>Host side of <see cref="SampleRows"/>.</summary>
-    public Span<SampleRow> HostSampleRows => new(_host.At(_layout.SampleRows), _limits.MaxBatchedTokens);
+    public Span<SampleRow> HostSampleRows => new(_host.At(_layout.SampleRows), _limits.LogitRowsTotal);
 
     /// <summary>Chooses the host side, 0 or 1, that is written and uploaded from now on. The step that used it last is over.</summary>
     public void UseSide(int side) => (_host, _hostTables) = (_hostSides[side], _hostTableSides[side]);
 
     /// <summary>
     /// Writes the plan's tokens and tables. Throws on a plan that would read or write outside the model's memory. <paramref name="drawnRows"/>
-    /// has, for each row of the plan before, the row of the results where its token is.
+    /// has, for each row of the plan before, the row of the results where its token is. Returns the sequences that compute something.
     /// </summary>
-    public void Fill(StepPlan plan, ReadOnlySpan<int> drawnRows, Ops ops)
+    public int Fill(StepPlan plan, ReadOnlySpan<int> drawnRows, Ops ops)
     {
         Require(plan.TokenCount <= _limits.MaxBatchedTokens, "tokens in a step", plan.TokenCount, _limits.MaxBatchedTokens);
         Require(plan.Sequences.Length <= _limits.MaxSequences, "sequences in a step", plan.Sequences.Length, _limits.MaxSequences);
         int* starts = (int*)_host.At(_layout.QueryStarts), lengths = (int*)_host.At(_layout.Lengths), rows = (int*)_host.At(_layout.TableRows);
         int* sources = (int*)_host.At(_layout.TokenSources);
         new Span<int>(sources, plan.TokenCount).Fill(-1);
-        int token = 0;
+        int token = 0, count = 0;
         for (int s = 0; s < plan.Sequences.Length; s++)
         {
             ref readonly ScheduledSequence scheduled = ref plan.Sequences[s];
             UpdateTable(scheduled, ops);
-            starts[s] = token;
-            lengths[s] = scheduled.Start + scheduled.Count;
-            rows[s] = scheduled.Sequence.Slot;
+            if (scheduled.Count == 0)
+                continue; // it only draws
+            starts[count] = token;
+            lengths[count] = scheduled.Start + scheduled.Count;
+            rows[count++] = scheduled.Sequence.Slot;
             FillTokens(scheduled, token);
             token += scheduled.Count;
             if (scheduled.TokenSource is int source)
                 sources[token - 1] = drawnRows[source];
         }
-        starts[plan.Sequences.Length] = token;
+        starts[count] = token;
+        FillBeams(plan);
+        return count;
     }
 
-    /// <summary>One copy of everything that <see cref="Fill"/> and the sampler wrote.</summary>
-    public void Upload(StepPlan plan, int logitRows, Ops ops)
+    /// <summary>One copy of everything that <see cref="Fill"/>, which returned the sequences, and the sampler wrote.</summary>
+    public void Upload(StepPlan plan, int sequences, int logitRows, Ops ops)
     {
         int* counts = (int*)_host.At(_layout.Counts);
-        (counts[0], counts[1]) = (plan.TokenCount, plan.Sequences.Length);
+        (counts[0], counts[1]) = (plan.TokenCount, sequences);
         for (int piece = 0; piece < _limits.LogitPiecesMax; piece++)
             counts[2 + piece] = Math.Clamp(logitRows - (piece * _limits.LogitRowsMax), 0, _limits.LogitRowsMax);
         long bytes = _layout.SampleRows + (logitRows * (long)sizeof(SampleRow)); // sample rows are last, and many
@@ -130,6 +140,22 @@ internal sealed unsafe class StepBuffers : IDisposable
             host.Dispose();
         _device.Dispose();
         _deviceTables.Dispose();
+    }
+
+    private void FillBeams(StepPlan plan)
+    {
+        Require(plan.Beams.Length <= _limits.BeamGroupsMax, "requests with beams in a step", plan.Beams.Length, _limits.BeamGroupsMax);
+        int* starts = (int*)_host.At(_layout.BeamStarts);
+        float* scores = (float*)_host.At(_layout.BeamScores);
+        int row = 0;
+        for (int i = 0; i < plan.Beams.Length; i++)
+        {
+            starts[i] = row;
+            Require(row + plan.Beams[i].RowCount <= _limits.MaxSequences, "beams in a step", row + plan.Beams[i].RowCount, _limits.MaxSequences);
+            foreach (ref readonly ScheduledSequence beam in plan.Sequences.Slice(plan.Beams[i].FirstRow, plan.Beams[i].RowCount))
+                scores[row++] = beam.Sequence.Cumulative;
+        }
+        starts[plan.Beams.Length] = row;
     }
 
     private void FillTokens(in ScheduledSequence scheduled, int row)
@@ -196,8 +222,10 @@ internal sealed unsafe class StepBuffers : IDisposable
             QueryStarts = _arena.Add(sequences + 1, 1, sizeof(int));
             Lengths = _arena.Add(sequences, 1, sizeof(int));
             TableRows = _arena.Add(sequences, 1, sizeof(int));
-            LogitIndices = _arena.Add(tokens, 1, sizeof(int));
-            SampleRows = _arena.Add(tokens, 1, sizeof(SampleRow));
+            BeamStarts = _arena.Add(limits.BeamGroupsMax + 1, 1, sizeof(int));
+            BeamScores = _arena.Add(sequences, 1, sizeof(float));
+            LogitIndices = _arena.Add(limits.LogitRowsTotal, 1, sizeof(int));
+            SampleRows = _arena.Add(limits.LogitRowsTotal, 1, sizeof(SampleRow));
         }
 
         public long Bytes => _arena.Bytes;
@@ -217,6 +245,10 @@ internal sealed unsafe class StepBuffers : IDisposable
         public long Lengths { get; }
 
         public long TableRows { get; }
+
+        public long BeamStarts { get; }
+
+        public long BeamScores { get; }
 
         public long LogitIndices { get; }
 

@@ -96,6 +96,9 @@ internal sealed class Sequence
 
     public BlockTable Blocks { get; } = new();
 
+    /// <summary>Sum of the log-probabilities of its output (beams only).</summary>
+    public float Cumulative { get; set; }
+
     /// <summary>Log-probabilities of prompt tokens known so far, from the first on; null unless asked for. Kept across preemption.</summary>
     public List<PromptLogprob>? PromptLogprobs { get; private set; }
 
