@@ -75,6 +75,24 @@ public sealed class DeviceFaultTests : IDisposable
         Assert.True(failures > 5, $"only {failures} allocations could fail");
     }
 
+    [Fact]
+    public void Swap_space_that_the_host_does_not_give_is_refused_by_its_name()
+    {
+        int refusals = 0;
+        for (int n = 1; ; n++)
+        {
+            Emulator.Inject($"host-malloc:{n}");
+            Exception? error = Record.Exception(() => ModelRunner.Load(Options() with { SwapSpaceBytes = 1 << 20 }).Dispose());
+            Emulator.Inject("");
+            if (error is null)
+                break;
+            string message = Assert.IsType<EngineStartException>(error).Message;
+            if (message.StartsWith("--swap-space: ", StringComparison.Ordinal) && message.Contains("KiB of pinned memory", StringComparison.Ordinal))
+                refusals++;
+        }
+        Assert.Equal(1, refusals);
+    }
+
     // In a prompt, in a called or replayed decode step, in a copy; at the launch (eager streams) or when it is waited for (deferred).
     [Theory]
     [InlineData("launch:3", Toggle.Off, Toggle.Off, "eager")]

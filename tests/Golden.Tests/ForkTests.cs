@@ -103,6 +103,75 @@ public sealed class ForkTests : IDisposable
         Assert.Equal([.. alone, .. otherAlone], steps.Fingerprints);
     }
 
+    // A step is launched while the one before, which computes in the same blocks, is on its way: it moves them out, computes another sequence in
+    // their place, and the step after that, launched ahead as well, moves them back.
+    [Theory]
+    [MemberData(nameof(Devices.Each), MemberType = typeof(Devices))]
+    public void Steps_launched_ahead_move_blocks_after_the_steps_before_have_used_them(DeviceKind device)
+    {
+        using ModelRunner runner = Load(device, ModelDType.Float32);
+        Sequence sequence = NewSequence(Prompt(21), slot: 0, seed: 3, 1, 2, 3), other = NewSequence(Prompt(40), slot: 1, seed: 4, 1, 2, 3, 4);
+        string[] alone =
+            [.. Alone(runner, Prompt(21), sequence.Sampling, forks: 1, seed: 3), .. Alone(runner, Prompt(40), other.Sampling, forks: 1, seed: 4)];
+        Steps steps = new(runner, [sequence, other]);
+        steps.Run(plan => plan.Add(Row(sequence, isNew: true)));
+        Action[] collects =
+        [
+            steps.Launch(plan => plan.Add(Row(sequence))),
+            steps.Launch(plan =>
+            {
+                foreach (int block in (ReadOnlySpan<int>)[1, 2, 3])
+                    plan.AddSwapOut(new BlockSwap(block, block));
+                plan.Add(Row(other, isNew: true));
+            }),
+        ];
+        collects[0]();
+        sequence.Blocks.Truncate(0);
+        foreach (int block in (ReadOnlySpan<int>)[5, 6, 7])
+            sequence.Blocks.Add(block);
+        collects[0] = steps.Launch(plan =>
+        {
+            foreach (int block in (ReadOnlySpan<int>)[1, 2, 3])
+                plan.AddSwapIn(new BlockSwap(block + 4, block));
+            plan.Add(Row(sequence, isNew: true));
+        });
+        collects[1]();
+        collects[0]();
+        while (sequence.OutputCount < Outputs || other.OutputCount < Outputs)
+            steps.Run(plan =>
+            {
+                foreach (Sequence left in (Sequence[])[sequence, other])
+                    if (left.OutputCount < Outputs)
+                        plan.Add(Row(left));
+            });
+        Assert.Equal(alone, steps.Fingerprints);
+    }
+
+    [Fact]
+    public void Steps_with_beams_and_moves_allocate_nothing()
+    {
+        using ModelRunner runner = Load(DeviceKind.Cpu, ModelDType.Float32);
+        Sequence[] beams = [NewSequence(Prompt(5), slot: 0, seed: 1, 1), NewSequence(Prompt(5), slot: 1, seed: 1, 2)];
+        StepPlan plan = new(2, copiesMax: 1, swapsMax: 1);
+        StepResult result = new(2);
+        long allocated = 0;
+        for (int step = 0; step < 40; step++)
+        {
+            plan.Clear();
+            plan.AddSwapOut(new BlockSwap(3, 0));
+            plan.AddSwapIn(new BlockSwap(4, 0));
+            plan.Add(new BlockCopy(4, 5));
+            plan.Add(new BeamRows(0, 2, 4));
+            foreach (Sequence beam in beams)
+                plan.Add(new ScheduledSequence { Sequence = beam, Start = 4, Count = 1, Samples = true, IsBeam = true });
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            runner.Run(plan, result);
+            if (step >= 20)
+                allocated += GC.GetAllocatedBytesForCurrentThread() - before;
+        }
+        Assert.Equal(0, allocated);
+    }
+
     [Fact]
     public void Blocks_that_move_outside_the_pools_are_refused()
     {
@@ -206,25 +275,25 @@ public sealed class ForkTests : IDisposable
     /// <summary>Runs plans and appends what they draw.</summary>
     private sealed class Steps(ModelRunner runner, Sequence[] sequences)
     {
-        private readonly StepPlan _plan = new(8, copiesMax: 8, swapsMax: 8);
         private readonly StepResult _result = new(8);
         private readonly DrivenSequence[] _driven = [.. sequences.Select(sequence => new DrivenSequence(sequence))];
 
         public IEnumerable<string> Fingerprints => _driven.Select(driven => driven.Fingerprint);
 
-        public void Run(Action<StepPlan> fill)
+        public void Run(Action<StepPlan> fill) => Launch(fill)();
+
+        /// <summary>Launches a step. Call what it returns to collect it.</summary>
+        public Action Launch(Action<StepPlan> fill)
         {
-            _plan.Clear();
-            fill(_plan);
-            runner.Run(_plan, _result);
-            for (int i = 0; i < _plan.Sequences.Length; i++)
+            StepPlan plan = new(8, copiesMax: 8, swapsMax: 8);
+            fill(plan);
+            runner.Launch(plan);
+            return () =>
             {
-                ScheduledSequence row = _plan.Sequences[i];
-                SampledToken token = _result.Tokens[i];
-                DrivenSequence driven = _driven.Single(candidate => candidate.Sequence == row.Sequence);
-                Assert.False(token.Failed);
-                driven.Take(row, token);
-            }
+                runner.Collect(plan, _result);
+                for (int i = 0; i < plan.Sequences.Length; i++)
+                    _driven.Single(driven => driven.Sequence == plan.Sequences[i].Sequence).Take(plan.Sequences[i], _result.Tokens[i]);
+            };
         }
     }
 
