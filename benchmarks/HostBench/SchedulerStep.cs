@@ -28,7 +28,7 @@ public class SchedulerStep
         _plan = new StepPlan(Running, copiesMax: 0);
         _result = new StepResult(Running);
         for (int i = 0; i < Running; i++)
-            _scheduler.Add(new Sequence(i + 1, [1, 2, 3, 4, 5, 6, 7, 8], new SamplingParams(), seed: 1, maxOutputCount: 128));
+            _scheduler.Add(new SequenceGroup(new Sequence(i + 1, [1, 2, 3, 4, 5, 6, 7, 8], new SamplingParams(), seed: 1, maxOutputCount: 128)));
         Step();
     }
 

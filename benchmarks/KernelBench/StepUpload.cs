@@ -42,7 +42,7 @@ public class StepUpload
         _plan = new StepPlan(Running, copiesMax: 0);
         int[] prompt = [.. Enumerable.Range(1, PromptTokens)];
         for (int i = 0; i < Running; i++)
-            scheduler.Add(new Sequence(i + 1, prompt, new SamplingParams(), seed: 1, maxOutputCount: OutputTokens));
+            scheduler.Add(new SequenceGroup(new Sequence(i + 1, prompt, new SamplingParams(), seed: 1, maxOutputCount: OutputTokens)));
         StepResult result = new(Running);
         scheduler.Plan(_plan);
         while (_plan.Sequences.Length < Running || _plan.TokenCount > Running)

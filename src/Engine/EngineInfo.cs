@@ -36,6 +36,12 @@ public sealed record EngineInfo
     /// <summary>Ids that end an output unless the request ignores them.</summary>
     public required IReadOnlyList<int> EosTokenIds { get; init; }
 
+    /// <summary>Bytes of one KV block over all layers.</summary>
+    public long BlockBytes { get; init; }
+
+    /// <summary>Blocks of host memory for requests that are swapped out.</summary>
+    public int HostBlockCount { get; init; }
+
     /// <summary>A step is planned and launched before the tokens of the one before are known.</summary>
     public bool IsAsync { get; init; }
 

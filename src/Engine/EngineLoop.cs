@@ -25,8 +25,11 @@ internal sealed class EngineLoop
     private readonly ILogger _logger;
     private readonly bool _isAsync;
     private readonly Step[] _steps; // one is planned while the other may be in flight
-    private readonly List<Sequence> _arrivals = [];
-    private readonly List<Sequence> _cancelled = [];
+    private readonly long _blockBytes;
+    private readonly List<SequenceGroup> _arrivals = [];
+    private readonly List<AdmissionQueue.Cancellation> _cancelled = [];
+    private readonly List<Action<Scheduler>> _commands = [];
+    private readonly List<SequenceGroup> _ended = [];
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Thread _thread;
     private volatile bool _cancelAll;
@@ -35,17 +38,18 @@ internal sealed class EngineLoop
     private bool _ranSinceRest;
 
     public EngineLoop(
-        IStepExecutor executor, SchedulerLimits limits, bool isAsync, AdmissionQueue queue, StepRecorder recorder, EngineHealth health,
-        ILogger logger)
+        IStepExecutor executor, SchedulerLimits limits, bool isAsync, long blockBytes, TimeProvider time, AdmissionQueue queue, StepRecorder recorder,
+        EngineHealth health, ILogger logger)
     {
         _executor = executor;
-        _scheduler = new Scheduler(limits);
+        _scheduler = new Scheduler(limits, time);
+        _blockBytes = blockBytes;
         _queue = queue;
         _recorder = recorder;
         _health = health;
         _logger = logger;
         _isAsync = isAsync;
-        _steps = [new Step(limits.SequencesMax), new Step(limits.SequencesMax)];
+        _steps = [new Step(limits), new Step(limits)];
         _thread = new Thread(Run) { Name = "NativeLM engine", IsBackground = true };
     }
 
@@ -111,7 +115,8 @@ internal sealed class EngineLoop
             Publish(done);
             _recorder.Count(done, _scheduler, _queue);
         }
-        _scheduler.Pool.CheckBalance();
+        ReportEnded();
+        _scheduler.Blocks.Pool.CheckBalance();
         _recorder.Levels(_scheduler, _queue);
     }
 
@@ -121,26 +126,63 @@ internal sealed class EngineLoop
         _recorder.Planned();
         foreach (ref readonly ScheduledSequence row in plan.Sequences)
         {
-            if (!row.IsNewInSlot || row.Sequence.Generation!.Times.HasStarted)
+            if (!row.IsNewInSlot || row.Sequence.Group.Generation!.Times.HasStarted)
                 continue;
-            _recorder.Started(row.Sequence.Generation);
-            _queue.Leave(row.Sequence.PromptCount);
+            SequenceGroup group = row.Sequence.Group;
+            group.Generation!.CachedTokenCount = group.CachedTokenCount;
+            _recorder.Started(group.Generation);
+            _queue.Leave(group);
         }
     }
 
-    /// <summary>Takes arrivals, then cancellations: a request is known before it can be cancelled. Returns whether the queue is closed.</summary>
+    /// <summary>
+    /// Takes arrivals, then cancellations, then commands: a request is known before it can be cancelled. Returns whether the queue is closed.
+    /// </summary>
     private bool Drain()
     {
-        bool closed = _queue.Drain(_arrivals, _cancelled);
-        foreach (Sequence sequence in _arrivals)
-            _scheduler.Add(sequence);
-        foreach (Sequence sequence in _cancelled)
-            End(sequence, FinishReason.Cancelled);
+        bool closed = _queue.Drain(_arrivals, _cancelled, _commands);
+        foreach (SequenceGroup group in _arrivals)
+            Add(group);
+        foreach ((SequenceGroup group, int index) in _cancelled)
+            Cancel(group, index);
+        foreach (Action<Scheduler> command in _commands)
+            command(_scheduler);
         _arrivals.Clear();
         _cancelled.Clear();
-        while (_cancelAll && _scheduler.Oldest is Sequence sequence)
-            End(sequence, FinishReason.Cancelled);
+        _commands.Clear();
+        while (_cancelAll && _scheduler.Oldest is SequenceGroup group)
+            End(group, FinishReason.Cancelled);
+        ReportEnded();
         return closed;
+    }
+
+    /// <summary>What was possible when a request was checked may no longer be: a prefix was registered meanwhile.</summary>
+    private void Add(SequenceGroup group)
+    {
+        if (_scheduler.Refusal(group) is not string refusal)
+        {
+            _scheduler.Add(group);
+            return;
+        }
+        group.State = GroupState.Finished;
+        group.FinishReason = FinishReason.Error;
+        group.Message = refusal;
+        Report(group);
+    }
+
+    private void Cancel(SequenceGroup group, int index)
+    {
+        if (index == Generation.AllSequences)
+        {
+            End(group, FinishReason.Cancelled);
+            return;
+        }
+        _scheduler.Finish(group, index, FinishReason.Cancelled);
+        bool lives = group.State == GroupState.Finished || group.AwaitsForks || group.Beams is not null;
+        foreach (Sequence sequence in group.Live)
+            lives |= sequence.Index == index;
+        if (!lives && !group.Generation!.HasEndEvent(index))
+            PublishToken(group, LastEvent(index, FinishReason.Cancelled, null));
     }
 
     /// <summary>Nothing to do: checks that nothing is held, and sleeps until something comes in.</summary>
@@ -195,32 +237,36 @@ internal sealed class EngineLoop
     {
         EngineLog.StepFailed(_logger, error, plan.Sequences.Length);
         foreach (ref readonly ScheduledSequence row in plan.Sequences)
-            End(row.Sequence, FinishReason.Error, StepFailure);
+            row.Sequence.Group.Message ??= StepFailure;
+        _scheduler.Fail(plan);
     }
 
-    /// <summary>Writes what the step drew to the readers.</summary>
+    /// <summary>Writes what the step drew to the readers. Beams are reported when they are done.</summary>
     private void Publish(Step step)
     {
         for (int i = 0; i < step.Plan.Sequences.Length; i++)
         {
             ref readonly ScheduledSequence row = ref step.Plan.Sequences[i];
-            ref readonly SampledToken sampled = ref step.Result.Tokens[i];
             Sequence sequence = row.Sequence;
-            if (sequence.Generation!.HasEnded)
+            Generation generation = sequence.Group.Generation!;
+            if (generation.HasEnded || (!row.IsBeam && generation.HasEndEvent(sequence.Index)))
                 _recorder.DroppedRow(); // it ended while this row was in flight
-            else if (sequence.FinishReason == FinishReason.Error)
-                EndFailedRow(sequence);
-            else if (row.Samples)
-                PublishToken(sequence, sampled);
+            else if (row.IsBeam)
+                _recorder.Token(generation);
+            else if (row.Samples && sequence.FinishReason is FinishReason.None or FinishReason.Stop or FinishReason.Length)
+                PublishDrawn(sequence, step.Result.Tokens[i]);
+            else if (sequence.FinishReason == FinishReason.Cancelled && sequence.Group.State != GroupState.Finished)
+                PublishToken(sequence.Group, LastEvent(sequence.Index, FinishReason.Cancelled, null));
         }
     }
 
-    private void PublishToken(Sequence sequence, in SampledToken sampled)
+    private void PublishDrawn(Sequence sequence, in SampledToken sampled)
     {
-        Generation generation = sequence.Generation!;
         bool stopped = sequence.FinishReason == FinishReason.Stop;
-        TokenEvent token = new()
+        _recorder.Token(sequence.Group.Generation!);
+        PublishToken(sequence.Group, new TokenEvent
         {
+            Index = sequence.Index,
             TokenId = stopped ? -1 : sampled.Token,
             StopTokenId = stopped ? sampled.Token : -1,
             Logprob = sampled.Logprob,
@@ -228,47 +274,60 @@ internal sealed class EngineLoop
             TopLogprobs = sampled.TopLogprobs,
             PromptLogprobs = sequence.OutputCount == 1 ? sequence.PromptLogprobs : null,
             FinishReason = sequence.FinishReason,
-        };
-        _recorder.Token(generation);
-        if (token.FinishReason != FinishReason.None)
-            Report(generation, token);
-        else if (!generation.Publish(token))
-            EndSlowReader(sequence);
+        });
     }
 
-    private void EndFailedRow(Sequence sequence)
+    private void PublishToken(SequenceGroup group, in TokenEvent token)
     {
-        EngineLog.RowFailed(_logger, sequence.Generation!.Id);
-        _recorder.FailedRow();
-        Report(sequence.Generation, LastEvent(FinishReason.Error, RowFailure));
+        if (group.State == GroupState.Finished)
+            group.Generation!.PublishLast(token);
+        else if (!group.Generation!.Publish(token))
+            EndSlowReader(group);
     }
 
-    private void EndSlowReader(Sequence sequence)
+    private void EndSlowReader(SequenceGroup group)
     {
-        EngineLog.SlowReader(_logger, sequence.Generation!.Id, Generation.UnreadEventsMax);
+        EngineLog.SlowReader(_logger, group.Generation!.Id, Generation.UnreadEventsMax);
         _recorder.SlowReader();
-        End(sequence, FinishReason.Cancelled, SlowReader);
+        group.Message = SlowReader;
+        End(group, FinishReason.Cancelled);
     }
 
-    /// <summary>Ends a sequence between steps, unless it has ended.</summary>
-    private void End(Sequence sequence, FinishReason reason, string? message = null)
+    /// <summary>Ends a request between steps, unless it has ended.</summary>
+    private void End(SequenceGroup group, FinishReason reason) => _scheduler.Finish(group, reason);
+
+    /// <summary>Tells the readers of requests that ended, for whatever reason.</summary>
+    private void ReportEnded()
     {
-        if (sequence.State == SequenceState.Finished)
-            return;
-        _scheduler.Finish(sequence, reason);
-        Report(sequence.Generation!, LastEvent(reason, message));
+        _scheduler.TakeEnded(_ended);
+        foreach (SequenceGroup group in _ended)
+            Report(group);
+        _ended.Clear();
     }
 
-    private void Report(Generation generation, in TokenEvent last)
+    private void Report(SequenceGroup group)
     {
-        _recorder.Ended(generation, last.FinishReason);
+        Generation generation = group.Generation!;
+        if (group.FinishReason == FinishReason.Error && group.Message is null)
+        {
+            group.Message = RowFailure;
+            EngineLog.RowFailed(_logger, generation.Id);
+            _recorder.FailedRow();
+        }
+        if (group.Beams is not null && group.FinishReason == FinishReason.Stop)
+            BeamReport.Publish(group.Beams, generation);
+        for (int index = 0; index < generation.SequenceCount; index++)
+            if (!generation.HasEndEvent(index))
+                generation.PublishLast(LastEvent(index, group.FinishReason, group.Message));
+        generation.Sharing = group.Sharing?.Report(_blockBytes);
+        _recorder.Ended(generation, group.FinishReason);
         if (!generation.Times.HasStarted)
-            _queue.Leave(generation.PromptTokenCount);
-        generation.End([last]);
+            _queue.Leave(group);
+        generation.End();
     }
 
-    private static TokenEvent LastEvent(FinishReason reason, string? message) =>
-        new() { TokenId = -1, StopTokenId = -1, FinishReason = reason, Error = message };
+    private static TokenEvent LastEvent(int index, FinishReason reason, string? message) =>
+        new() { Index = index, TokenId = -1, StopTokenId = -1, FinishReason = reason, Error = message };
 
     private void Fail(Exception error)
     {
@@ -282,14 +341,23 @@ internal sealed class EngineLoop
     private void EndEverything()
     {
         _queue.Close();
-        _queue.Drain(_arrivals, _cancelled);
-        TokenEvent last = _health.Failure is null ? LastEvent(FinishReason.Cancelled, null) : LastEvent(FinishReason.Error, "the engine failed");
-        List<Sequence> left = [.. _scheduler.Running, .. _scheduler.Waiting, .. _arrivals];
+        _queue.Drain(_arrivals, _cancelled, _commands);
+        foreach (Action<Scheduler> command in _commands)
+            command(_scheduler);
+        List<SequenceGroup> left = [.. _scheduler.Running, .. _scheduler.Preempted, .. _arrivals, .. _ended];
+        _scheduler.TakeEnded(left);
+        foreach (KeyQueue key in _scheduler.Waiting.Active)
+            left.AddRange(key.Waiting);
         foreach (Step step in _steps)
             foreach (ref readonly ScheduledSequence row in step.Plan.Sequences)
-                left.Add(row.Sequence);
-        foreach (Sequence sequence in left)
-            if (!sequence.Generation!.HasEnded)
-                Report(sequence.Generation, last);
+                left.Add(row.Sequence.Group);
+        foreach (SequenceGroup group in left)
+        {
+            if (group.Generation!.HasEnded)
+                continue;
+            group.FinishReason = _health.Failure is null ? FinishReason.Cancelled : FinishReason.Error;
+            group.Message = _health.Failure is null ? null : "the engine failed";
+            Report(group);
+        }
     }
 }

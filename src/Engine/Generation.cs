@@ -20,15 +20,11 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
 
     private readonly Channel<TokenEvent> _events;
     private readonly Action<Generation, int> _cancel;
-    private IReadOnlyList<TokenEvent> _last = [];
+    private readonly bool[] _hasEndEvent;
+    private readonly List<TokenEvent> _last = [];
     private volatile bool _ended;
     private int _enumerated;
     private int _cancelled;
-
-    internal Generation(string id, int promptTokenCount, Action<Generation> cancel)
-        : this(id, promptTokenCount, sequenceCount: 1, (generation, _) => cancel(generation))
-    {
-    }
 
     internal Generation(string id, int promptTokenCount, int sequenceCount, Action<Generation, int> cancel)
     {
@@ -36,6 +32,7 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
         PromptTokenCount = promptTokenCount;
         SequenceCount = sequenceCount;
         _cancel = cancel;
+        _hasEndEvent = new bool[sequenceCount];
         _events = Channel.CreateBounded<TokenEvent>(
             new BoundedChannelOptions(checked(UnreadEventsMax * sequenceCount)) { SingleReader = true, SingleWriter = true });
     }
@@ -58,8 +55,8 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
     /// <summary>What sharing saved; set before the last event if the request asked for it.</summary>
     public SharingReport? Sharing { get; internal set; }
 
-    /// <summary>The sequence it reports on; set before the engine thread sees either.</summary>
-    internal Sequence Sequence { get; set; } = null!;
+    /// <summary>The request it reports on; set before the engine thread sees either.</summary>
+    internal SequenceGroup Group { get; set; } = null!;
 
     /// <summary>Its last event exists.</summary>
     internal bool HasEnded => _ended;
@@ -113,16 +110,38 @@ public sealed class Generation : IAsyncEnumerable<TokenEvent>
         }
     }
 
-    /// <summary>Hands a token to the reader; false if it is too far behind. Engine thread only.</summary>
-    internal bool Publish(in TokenEvent token) => _events.Writer.TryWrite(token);
+    /// <summary>Whether the last event of one of its sequences exists. Engine thread only.</summary>
+    internal bool HasEndEvent(int index) => _hasEndEvent[index];
 
-    /// <summary>Ends it. The last events need no room: they are handed over beside the channel. Engine thread only.</summary>
-    internal void End(IReadOnlyList<TokenEvent> last)
+    /// <summary>Hands a token to the reader; false if it is too far behind. Engine thread only.</summary>
+    internal bool Publish(in TokenEvent token)
     {
-        if (_ended)
-            throw new InvariantException($"generation {Id} ends twice");
-        _last = last;
+        Note(token);
+        return _events.Writer.TryWrite(token);
+    }
+
+    /// <summary>Adds an event of a request that has ended. It needs no room: it is handed over beside the channel. Engine thread only.</summary>
+    internal void PublishLast(in TokenEvent token)
+    {
+        Note(token);
+        _last.Add(token);
+    }
+
+    /// <summary>Ends it: every sequence has its last event. Engine thread only.</summary>
+    internal void End()
+    {
+        if (_ended || Array.IndexOf(_hasEndEvent, false) >= 0)
+            throw new InvariantException($"generation {Id} ends twice, or without the end of one of its sequences");
         _ended = true;
         _events.Writer.Complete();
+    }
+
+    private void Note(in TokenEvent token)
+    {
+        if (token.FinishReason == FinishReason.None)
+            return;
+        if (_hasEndEvent[token.Index])
+            throw new InvariantException($"sequence {token.Index} of generation {Id} ends twice");
+        _hasEndEvent[token.Index] = true;
     }
 }

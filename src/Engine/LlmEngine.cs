@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using NativeLM.Engine.Diagnostics;
 using NativeLM.Engine.Execution;
+using NativeLM.Engine.Memory;
 using NativeLM.Engine.Models;
 using NativeLM.Engine.Sampling;
 using NativeLM.Engine.Scheduling;
@@ -21,7 +22,10 @@ public sealed class LlmEngine : IAsyncDisposable
     private readonly EngineLoop _loop;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
-    private readonly Action<Generation> _cancel;
+    private readonly Action<Generation, int> _cancel;
+    private readonly EngineOptions _options;
+    private readonly KeyTable _keys;
+    private readonly PrefixRegistry _prefixes;
     private readonly int[] _eosIds;
     private readonly ulong _seed;
     private long _lastId;
@@ -58,7 +62,9 @@ public sealed class LlmEngine : IAsyncDisposable
         _tokenizer = tokenizer;
         _logger = (loggers ?? NullLoggerFactory.Instance).CreateLogger("NativeLM.Engine");
         _time = time ?? TimeProvider.System;
-        _cancel = generation => _queue!.Cancel(generation.Sequence);
+        _cancel = (generation, index) => _queue!.Cancel(generation.Group, index);
+        _options = options;
+        _prefixes = new PrefixRegistry();
         _eosIds = [.. info.EosTokenIds];
         _seed = options.Seed ?? (ulong)Random.Shared.NextInt64();
         Info = info;
@@ -68,15 +74,23 @@ public sealed class LlmEngine : IAsyncDisposable
         Metrics = new EngineMetrics(info, Health, options.KeyWeights.Keys);
         _queue = new AdmissionQueue(
             options.MaxQueuedRequests ?? 4 * info.MaxSequences,
-            options.MaxQueuedTokens ?? 8L * (info.BlockCount - 1) * info.BlockSize);
+            options.MaxQueuedTokens ?? 8L * (info.BlockCount - 1) * info.BlockSize,
+            options.MaxQueuedRequestsPerKey);
+        _keys = new KeyTable(options.KeyWeights, _queue);
         SchedulerLimits limits = new()
         {
             BlockCount = info.BlockCount,
             BlockSize = info.BlockSize,
             SequencesMax = info.MaxSequences,
             TokensMax = info.MaxBatchedTokens,
+            HostBlockCount = info.HostBlockCount,
+            PrefixCaching = options.EnablePrefixCaching,
+            PrefixHashSeed = options.PrefixHashSeed ?? new UInt128((ulong)Random.Shared.NextInt64(), (ulong)Random.Shared.NextInt64()),
+            PreemptionMode = options.PreemptionMode,
+            OvertakesMax = options.MaxOvertakes,
         };
-        _loop = new EngineLoop(executor, limits, info.IsAsync, _queue, new StepRecorder(Metrics, Health, _time), Health, _logger);
+        _loop = new EngineLoop(
+            executor, limits, info.IsAsync, info.BlockBytes, _time, _queue, new StepRecorder(Metrics, Health, _time), Health, _logger);
         _loop.Start();
         EngineLog.Started(_logger, info.ModelName, info.Device, info.BlockCount - 1, info.BlockSize, info.MaxSequences, info.MaxBatchedTokens);
     }
@@ -112,6 +126,70 @@ public sealed class LlmEngine : IAsyncDisposable
             Metrics.Rejected(rejection.Kind).Add();
             throw;
         }
+    }
+
+    /// <summary>Prefixes that were registered by name.</summary>
+    public IReadOnlyList<SharedPrefix> SharedPrefixes => _prefixes.List();
+
+    /// <summary>
+    /// Computes a prefix and keeps its full blocks in the KV pool until it is released. Requests of the same key and salt that begin with the
+    /// same tokens use them, as they use any cached prefix. Returns once it is computed.
+    /// </summary>
+    /// <param name="name">1 to 64 characters, not in use.</param>
+    /// <param name="ids">At least one block of tokens; those beyond the last full block are not kept.</param>
+    /// <param name="cacheSalt">See <see cref="GenerationRequest.CacheSalt"/>.</param>
+    /// <param name="key">See <see cref="GenerationRequest.Key"/>.</param>
+    /// <exception cref="RequestRejectedException">The name or the tokens are not acceptable, or the blocks are needed by requests.</exception>
+    public async Task<SharedPrefix> RegisterPrefixAsync(string name, ReadOnlyMemory<int> ids, string? cacheSalt = null, string? key = null)
+    {
+        if (!_options.EnablePrefixCaching)
+            throw new RequestRejectedException(RejectionKind.InvalidValue, "prefix caching is off, and a registered prefix needs it", "name");
+        int blocks = ids.Length / Info.BlockSize;
+        if (blocks == 0)
+            throw new RequestRejectedException(RejectionKind.InvalidValue,
+                $"the prefix has {ids.Length} tokens, needed at least one KV block of {Info.BlockSize}", "prompt");
+        _prefixes.Reserve(name, blocks);
+        try
+        {
+            GenerationRequest request = new()
+            {
+                PromptIds = ids[..(blocks * Info.BlockSize)],
+                Sampling = new SamplingParams { Temperature = 0, MaxTokens = 1 },
+                CacheSalt = cacheSalt,
+                Key = key,
+            };
+            await foreach (TokenEvent token in Enter(request, new PinnedPrefix(name, blocks)).ConfigureAwait(false))
+                if (token.FinishReason is not (FinishReason.None or FinishReason.Stop or FinishReason.Length))
+                    throw new RequestRejectedException(RejectionKind.KvCapacityExceeded,
+                        $"the prefix was not kept: {token.Error ?? token.FinishReason.ToString()}", "prompt");
+            return _prefixes.Settle(name, new SharedPrefix(name, ids.Length, blocks));
+        }
+        catch
+        {
+            _prefixes.Remove(name);
+            throw;
+        }
+    }
+
+    /// <summary>Lets a registered prefix go. False if there is none of that name.</summary>
+    public bool ReleasePrefix(string name)
+    {
+        if (!_prefixes.Remove(name))
+            return false;
+        _queue.Post(scheduler => scheduler.ReleasePin(name));
+        return true;
+    }
+
+    /// <summary>Forgets every cached prefix that is not registered by name; requests that run keep what they hold.</summary>
+    public Task ResetPrefixCacheAsync()
+    {
+        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        bool isPosted = _queue.Post(scheduler =>
+        {
+            scheduler.Blocks.ResetPrefixCache();
+            done.SetResult();
+        });
+        return isPosted ? done.Task : Task.CompletedTask;
     }
 
     /// <summary>Takes no more requests, lets the others finish within the grace, then cancels those left. Returns when nothing runs.</summary>
@@ -157,29 +235,47 @@ public sealed class LlmEngine : IAsyncDisposable
         MaxBatchedTokens = runner.MaxBatchedTokens,
         EosTokenIds = runner.EosTokenIds,
         IsAsync = runner.IsAsync,
+        BlockBytes = runner.BlockBytes,
         StartupReport = runner.StartupReport,
     };
 
-    private Generation Enter(GenerationRequest request)
+    private Generation Enter(GenerationRequest request, PinnedPrefix? pin = null)
     {
-        int outputMax = RequestValidation.OutputMax(request, Info);
+        int outputMax = RequestValidation.OutputMax(request, Info, Info.BlockCount - 1 - _prefixes.BlockCount);
         SamplingParams sampling = request.Sampling;
         int[] eosIds = sampling.IgnoreEos ? [] : _eosIds;
         int[] endIds = sampling.StopTokenIds.Count == 0 ? eosIds : [.. eosIds, .. sampling.StopTokenIds];
+        CheckCandidates(sampling, endIds);
+        KeyQueue key = _keys.Find(request.Key);
+        TimeSpan? deadline = request.Deadline ?? _options.DefaultDeadline;
         string id = request.Id ?? $"gen-{Interlocked.Increment(ref _lastId)}";
-        Generation generation = new(id, request.PromptIds.Length, _cancel);
+        Generation generation = new(id, request.PromptIds.Length, sampling.UseBeamSearch ? sampling.N : sampling.Width, _cancel);
         generation.Times.Arrived = _time.GetTimestamp();
-        _queue.Enter(request.PromptIds.Length, arrival => generation.Sequence =
-            new Sequence(arrival, request.PromptIds.Span, sampling, sampling.Seed ?? SeedOf(arrival), outputMax, endIds) { Generation = generation });
+        _queue.Enter(new Admission(request.PromptIds.Length, sampling.Width, key, deadline), arrival => generation.Group =
+            new SequenceGroup(new Sequence(arrival, request.PromptIds.Span, sampling, sampling.Seed ?? SeedOf(arrival), outputMax, endIds))
+            {
+                Generation = generation,
+                Key = key,
+                Priority = _options.SchedulingPolicy == SchedulingPolicy.Priority ? request.Priority : 0,
+                Deadline = deadline is TimeSpan left ? checked(generation.Times.Arrived + (long)(left.TotalSeconds * _time.TimestampFrequency)) : long.MaxValue,
+                Salt = PrefixSalt.Of(_options.SharePrefixesAcrossKeys ? null : request.Key, request.CacheSalt),
+                Sharing = request.ReportSharing ? new SharingMeter() : null,
+                Pin = pin,
+            });
         return generation;
     }
 
-    /// <summary>Mixes the engine's seed with the arrival number (the finalizer of SplitMix64), so that neighbours draw independently.</summary>
-    private ulong SeedOf(long arrival)
+    private static void CheckCandidates(SamplingParams sampling, int[] endIds)
     {
-        ulong x = _seed + 0x9E3779B97F4A7C15UL * ((ulong)arrival + 1);
-        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9UL;
-        x = (x ^ (x >> 27)) * 0x94D049BB133111EBUL;
-        return x ^ (x >> 31);
+        if (!sampling.UseBeamSearch)
+            return;
+        int candidates = BeamSearch.CandidatesOf(sampling.Width, endIds.Length);
+        if (candidates > StepResult.CandidatesMax)
+            throw new RequestRejectedException(RejectionKind.InvalidValue,
+                $"{sampling.Width} beams and {endIds.Length} tokens that end them: found {candidates} candidates in a step, needed at most {StepResult.CandidatesMax}; "
+                + "lower n or best_of, or name fewer stop_token_ids", sampling.BestOf is null ? "n" : "best_of");
     }
+
+    /// <summary>Mixes the engine's seed with the arrival number, so that neighbours draw independently.</summary>
+    private ulong SeedOf(long arrival) => Sequence.Mix(_seed + 0x9E3779B97F4A7C15UL * ((ulong)arrival + 1));
 }

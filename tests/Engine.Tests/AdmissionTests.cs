@@ -7,6 +7,8 @@ public sealed class AdmissionTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10); // a held step goes on after it, so that a failed test can end
 
+    private static SamplingParams Beams => new() { UseBeamSearch = true, N = 4, Temperature = 0 };
+
     public static TheoryData<string, SamplingParams> BadSampling => new()
     {
         { "temperature", new SamplingParams { Temperature = -0.1f } },
@@ -34,6 +36,30 @@ public sealed class AdmissionTests
         { "logit_bias", new SamplingParams { LogitBias = [new(1, 101)] } },
         { "logit_bias", new SamplingParams { LogitBias = [new(1, float.NaN)] } },
         { "logit_bias", new SamplingParams { LogitBias = new KeyValuePair<int, float>[1025] } },
+        { "n", new SamplingParams { N = 0 } },
+        { "n", new SamplingParams { N = 129 } },
+        { "n", new SamplingParams { N = 9 } }, // a step has room for 8
+        { "best_of", new SamplingParams { N = 3, BestOf = 2 } },
+        { "best_of", new SamplingParams { BestOf = 129 } },
+        { "best_of", new SamplingParams { BestOf = 2, Temperature = 0 } },
+        { "n", new SamplingParams { UseBeamSearch = true, Temperature = 0 } },
+        { "best_of", new SamplingParams { UseBeamSearch = true, BestOf = 1, Temperature = 0 } },
+        { "temperature", Beams with { Temperature = 0.5f } },
+        { "top_p", Beams with { TopP = 0.9f } },
+        { "top_k", Beams with { TopK = 5 } },
+        { "min_p", Beams with { MinP = 0.1f } },
+        { "repetition_penalty", Beams with { RepetitionPenalty = 1.1f } },
+        { "presence_penalty", Beams with { PresencePenalty = 1 } },
+        { "frequency_penalty", Beams with { FrequencyPenalty = 1 } },
+        { "logit_bias", Beams with { LogitBias = [new(1, 1)] } },
+        { "allowed_token_ids", Beams with { AllowedTokenIds = [1] } },
+        { "min_tokens", Beams with { MinTokens = 1 } },
+        { "logprobs", Beams with { Logprobs = 0 } },
+        { "prompt_logprobs", Beams with { PromptLogprobs = 0 } },
+        { "length_penalty", Beams with { LengthPenalty = 10.5f } },
+        { "length_penalty", Beams with { LengthPenalty = float.NaN } },
+        { "early_stopping", Beams with { EarlyStopping = (EarlyStopping)7 } },
+        { "n", Beams with { N = 8, StopTokenIds = [.. Enumerable.Range(3, 20)] } }, // 8 x 22 candidates
     };
 
     [Theory]

@@ -14,13 +14,13 @@ public sealed class SchedulerTests : IDisposable
 
     public void Dispose() => _executor.Dispose();
 
-    private static Scheduler New(int blocks = 65, int sequences = 8, int tokens = 32) =>
-        new(new SchedulerLimits { BlockCount = blocks, BlockSize = 8, SequencesMax = sequences, TokensMax = tokens });
+    private static Scheduler New(int blocks = 65, int sequences = 8, int tokens = 32, int overtakes = 0) => new(
+        new SchedulerLimits { BlockCount = blocks, BlockSize = 8, SequencesMax = sequences, TokensMax = tokens, OvertakesMax = overtakes });
 
     private static Sequence Add(Scheduler scheduler, long arrival, int prompt, int output, int[]? endIds = null, SamplingParams? sampling = null)
     {
         Sequence sequence = new(arrival, Enumerable.Range(20, prompt).ToArray(), sampling ?? new SamplingParams(), 0, output, endIds);
-        scheduler.Add(sequence);
+        scheduler.Add(new SequenceGroup(sequence));
         return sequence;
     }
 
@@ -64,8 +64,8 @@ public sealed class SchedulerTests : IDisposable
         Sequence small = Add(scheduler, 2, prompt: 8, output: 1);
         for (int step = 0; step < 3; step++)
             Step(scheduler);
-        Assert.Equal(SequenceState.Waiting, large.State); // 6 of 10 blocks are taken, it needs 5
-        Assert.Equal(SequenceState.Waiting, small.State); // it would fit, but came later
+        Assert.Equal(GroupState.Waiting, large.Group.State); // 6 of 10 blocks are taken, it needs 5
+        Assert.Equal(GroupState.Waiting, small.Group.State); // it would fit, but came later
     }
 
     [Fact]
@@ -80,8 +80,8 @@ public sealed class SchedulerTests : IDisposable
             Step(scheduler);
             for (int i = 0; i < 4; i++)
             {
-                preempted[i] += ran[i] && all[i].State == SequenceState.Preempted ? 1 : 0;
-                ran[i] = all[i].State == SequenceState.Running;
+                preempted[i] += ran[i] && all[i].Group.State == GroupState.Preempted ? 1 : 0;
+                ran[i] = all[i].Group.State == GroupState.Running;
             }
         }
         Assert.True(scheduler.IsIdle);
@@ -114,13 +114,13 @@ public sealed class SchedulerTests : IDisposable
         Add(scheduler, 0, prompt: 15, output: 17);
         Sequence victim = Add(scheduler, 1, prompt: 15, output: 17);
         Sequence newer = Add(scheduler, 2, prompt: 1, output: 1);
-        while (victim.State != SequenceState.Preempted)
+        while (victim.Group.State != GroupState.Preempted)
             Step(scheduler);
-        Assert.Equal(victim, scheduler.Waiting[0]);
-        while (victim.State == SequenceState.Preempted)
+        Assert.Equal(victim.Group, scheduler.Preempted[0]);
+        while (victim.Group.State == GroupState.Preempted)
         {
             Step(scheduler);
-            Assert.True(victim.State != SequenceState.Preempted || newer.State == SequenceState.Waiting);
+            Assert.True(victim.Group.State != GroupState.Preempted || newer.Group.State == GroupState.Waiting);
         }
         Assert.True(victim.OutputCount > 0);
     }
@@ -136,7 +136,7 @@ public sealed class SchedulerTests : IDisposable
             Step(scheduler);
         Assert.Equal((FinishReason.Stop, 4), (stops.FinishReason, stops.OutputCount));
         Assert.Equal((FinishReason.Length, 10), (goesOn.FinishReason, goesOn.OutputCount));
-        Assert.Equal(0, scheduler.Pool.UsedCount);
+        Assert.Equal(0, scheduler.Blocks.Pool.UsedCount);
     }
 
     [Fact]
@@ -156,23 +156,23 @@ public sealed class SchedulerTests : IDisposable
     {
         Scheduler scheduler = New(blocks: 9, sequences: 4, tokens: 8);
         Sequence[] all = [.. Enumerable.Range(0, 6).Select(i => Add(scheduler, i, prompt: 14, output: 40))];
-        HashSet<(SequenceState, bool)> seen = [];
+        HashSet<(GroupState, bool)> seen = [];
         for (int i = 0; !scheduler.IsIdle; i++)
         {
             Step(scheduler);
             Sequence sequence = all[i * 5 % 6];
             if (i % 4 != 3)
                 continue;
-            seen.Add((sequence.State, sequence.PendingCount > 1));
+            seen.Add((sequence.Group.State, sequence.PendingCount > 1));
             FinishReason before = sequence.FinishReason;
-            scheduler.Finish(sequence, FinishReason.Cancelled);
-            scheduler.Finish(sequence, FinishReason.Cancelled);
+            scheduler.Finish(sequence.Group, FinishReason.Cancelled);
+            scheduler.Finish(sequence.Group, FinishReason.Cancelled);
             Assert.Equal(before == FinishReason.None ? FinishReason.Cancelled : before, sequence.FinishReason);
             scheduler.CheckInvariants();
         }
-        Assert.Contains((SequenceState.Running, false), seen);
-        Assert.Contains((SequenceState.Waiting, true), seen);
-        Assert.Equal(0, scheduler.Pool.UsedCount);
+        Assert.Contains((GroupState.Running, false), seen);
+        Assert.Contains((GroupState.Waiting, true), seen);
+        Assert.Equal(0, scheduler.Blocks.Pool.UsedCount);
     }
 
     [Fact]
@@ -246,6 +246,6 @@ public sealed class SchedulerTests : IDisposable
         scheduler.Plan(_plan);
         _executor.Run(_plan, _result);
         scheduler.Commit(_plan, _result);
-        scheduler.Pool.CheckBalance();
+        scheduler.Blocks.Pool.CheckBalance();
     }
 }

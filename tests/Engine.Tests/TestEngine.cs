@@ -7,7 +7,7 @@ internal static class TestEngine
 {
     public static LlmEngine Start(
         bool isAsync, ScriptedExecutor executor, int blocks = 65, int blockSize = 8, int sequences = 8, int tokens = 64, int context = 256,
-        int? queuedRequests = null, long? queuedTokens = null, int[]? eos = null)
+        int? queuedRequests = null, long? queuedTokens = null, int[]? eos = null, Func<EngineOptions, EngineOptions>? change = null, TimeProvider? time = null)
     {
         EngineInfo info = new()
         {
@@ -25,7 +25,7 @@ internal static class TestEngine
             IsAsync = isAsync,
         };
         EngineOptions options = new() { ModelPath = "scripted", Seed = 1, MaxQueuedRequests = queuedRequests, MaxQueuedTokens = queuedTokens };
-        return new LlmEngine(executor, info, options);
+        return new LlmEngine(executor, info, change is null ? options : change(options), time: time);
     }
 
     /// <summary>A request whose prompt counts up from a first token.</summary>

@@ -1,3 +1,4 @@
+using NativeLM.Engine.Memory;
 using NativeLM.Engine.Scheduling;
 using NativeLM.Engine.Sequences;
 
@@ -43,7 +44,7 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
             metrics.TimeToFirstToken.Observe(Seconds(times.Arrived, _computed));
             metrics.PrefillTime.Observe(Seconds(times.Started, _computed));
         }
-        else
+        else if (times.LastToken != _computed) // sequences of one request draw in the same step
             metrics.InterTokenLatency.Observe(Seconds(times.LastToken, _computed));
         times.LastToken = _computed;
         metrics.GenerationTokens.Add();
@@ -61,7 +62,7 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
         metrics.RequestPromptTokens.Observe(generation.PromptTokenCount);
         metrics.RequestGenerationTokens.Observe(times.TokenCount);
         metrics.RequestSequences.Observe(generation.SequenceCount);
-        metrics.RequestMaxTokens.Observe(generation.Sequence.MaxOutputCount);
+        metrics.RequestMaxTokens.Observe(generation.Group.First.MaxOutputCount);
         if (times.HasStarted)
             metrics.InferenceTime.Observe(Seconds(times.Started, now));
         if (times.TokenCount > 0)
@@ -89,11 +90,12 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
     private void CountSlots(Scheduler scheduler)
     {
         long blocks = 0, tokens = 0;
-        foreach (Sequence sequence in scheduler.Running)
-        {
-            blocks += sequence.Blocks.Count;
-            tokens += sequence.ComputedCount;
-        }
+        foreach (SequenceGroup group in scheduler.Running)
+            foreach (Sequence sequence in group.Live)
+            {
+                blocks += sequence.Blocks.Count;
+                tokens += sequence.ComputedCount;
+            }
         metrics.KvSlotSteps.Add(blocks * scheduler.BlockSize);
         metrics.KvTokenSteps.Add(tokens);
     }
@@ -102,10 +104,11 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
     public void Levels(Scheduler scheduler, AdmissionQueue queue)
     {
         metrics.RequestsRunning.Set(scheduler.Running.Length);
-        metrics.RequestsWaiting.Set(scheduler.Waiting.Length);
+        metrics.RequestsWaiting.Set(scheduler.WaitingCount);
         metrics.QueueTokens.Set(queue.QueuedTokens);
-        metrics.KvBlocksUsed.Set(scheduler.Pool.UsedCount);
-        metrics.KvUsage.Set((double)scheduler.Pool.UsedCount / scheduler.Pool.UsableCount);
+        BlockPool pool = scheduler.Blocks.Pool;
+        metrics.KvBlocksUsed.Set(pool.UsedCount);
+        metrics.KvUsage.Set((double)pool.UsedCount / pool.UsableCount);
         metrics.Preemptions.Set(scheduler.PreemptionCount);
         metrics.RecomputedTokens.Set(scheduler.RecomputedTokenCount);
     }

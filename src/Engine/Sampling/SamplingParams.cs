@@ -98,6 +98,9 @@ public sealed record SamplingParams
         Require(MinTokens >= 0 && (MaxTokens is not int most || MinTokens <= most), "min_tokens", MinTokens, "0 to max_tokens");
         Require(Logprobs is null or (>= 0 and <= LogprobsMax), "logprobs", Logprobs, $"0 to {LogprobsMax}");
         Require(PromptLogprobs is null or (>= 0 and <= LogprobsMax), "prompt_logprobs", PromptLogprobs, $"0 to {LogprobsMax}");
+        RequireWidth();
+        if (UseBeamSearch)
+            RequireBeams();
         RequireIds(StopTokenIds, "stop_token_ids", TokenListMax, vocabularySize);
         RequireIds(AllowedTokenIds, "allowed_token_ids", vocabularySize, vocabularySize);
         Require(LogitBias.Count <= TokenListMax, "logit_bias", LogitBias.Count, $"at most {TokenListMax} entries");
@@ -106,6 +109,35 @@ public sealed record SamplingParams
             RequireId(id, "logit_bias", vocabularySize);
             Require(bias is >= -100 and <= 100, "logit_bias", bias, "-100 to 100");
         }
+    }
+
+    private void RequireWidth()
+    {
+        Require(N is >= 1 and <= WidthMax, "n", N, $"1 to {WidthMax}");
+        Require(BestOf is null || (BestOf >= N && BestOf <= WidthMax), "best_of", BestOf, $"n ({N}) to {WidthMax}");
+        Require(UseBeamSearch || BestOf is null || BestOf == N || Temperature >= GreedyBelow, "best_of", BestOf,
+            $"n ({N}) with temperature {Temperature}: greedy sequences are all the same");
+    }
+
+    /// <summary>A search ranks outputs by the model's own probabilities, so nothing that changes them, draws or reports goes with it.</summary>
+    private void RequireBeams()
+    {
+        const string With = "with use_beam_search";
+        Require(Width >= 2, BestOf is null ? "n" : "best_of", Width, $"a width of at least 2 {With}");
+        Require(Temperature < GreedyBelow, "temperature", Temperature, $"0 {With}");
+        Require(TopP == 1, "top_p", TopP, $"1 {With}");
+        Require(TopK == 0, "top_k", TopK, $"0 (off) {With}");
+        Require(MinP == 0, "min_p", MinP, $"0 {With}");
+        Require(RepetitionPenalty == 1, "repetition_penalty", RepetitionPenalty, $"1 {With}");
+        Require(PresencePenalty == 0, "presence_penalty", PresencePenalty, $"0 {With}");
+        Require(FrequencyPenalty == 0, "frequency_penalty", FrequencyPenalty, $"0 {With}");
+        Require(LogitBias.Count == 0, "logit_bias", $"{LogitBias.Count} entries", $"none {With}");
+        Require(AllowedTokenIds.Count == 0, "allowed_token_ids", $"{AllowedTokenIds.Count} ids", $"none {With}");
+        Require(MinTokens == 0, "min_tokens", MinTokens, $"0 {With}");
+        Require(Logprobs is null, "logprobs", Logprobs, $"none {With}");
+        Require(PromptLogprobs is null, "prompt_logprobs", PromptLogprobs, $"none {With}");
+        Require(LengthPenalty is >= -10 and <= 10, "length_penalty", LengthPenalty, "-10 to 10");
+        Require(EarlyStopping is EarlyStopping.No or EarlyStopping.Yes or EarlyStopping.Never, "early_stopping", EarlyStopping, "no, yes or never");
     }
 
     private static void RequireIds(IReadOnlyList<int> ids, string parameter, int countMax, int vocabularySize)

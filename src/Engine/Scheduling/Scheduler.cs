@@ -6,193 +6,556 @@ using NativeLM.Engine.Sequences;
 namespace NativeLM.Engine.Scheduling;
 
 /// <summary>
-/// Decides what each step computes and which sequence holds which KV blocks and slot. Pure bookkeeping: no thread, no clock, no
-/// device, no randomness. First come, first served under one token budget; a prompt longer than what is left of it is computed in
-/// chunks beside the decodes of others. When blocks run short the youngest running sequence gives all of its blocks back and is
-/// recomputed later (preemption). The oldest sequence runs in every step and is never preempted, so everything ends.
-/// A steady decode step allocates nothing. Engine thread only.
+/// Decides what each step computes and which sequence holds which KV blocks and slot. Pure bookkeeping: no thread, no device, no
+/// randomness, and no clock but the one that is injected for deadlines. Requests are served in the order of priority and arrival under one
+/// token budget; a prompt longer than what is left of it is computed in chunks beside the decodes of others. When blocks run short the
+/// running request that is last in the order gives all of its blocks back (preemption), to be recomputed later or swapped to host memory.
+/// The first in the order is never preempted and fits alone, so everything ends. A steady decode step allocates nothing. Engine thread only.
 /// </summary>
 /// <remarks>
 /// A step may be planned before the result of the one before it is committed, but of no other: a token in flight is always one that the
-/// step before draws. Whoever ends or is preempted meanwhile gives its blocks and slot back at once, although a planned step may still
+/// step before draws. Whoever ends or is preempted meanwhile gives its blocks and slots back at once, although a planned step may still
 /// read and write them. That is safe because the device runs steps in the order in which they were planned: the next owner's step comes
 /// after, and it overwrites a slot before it reads it.
-///
-/// Both lists are ascending in arrival, and whoever runs arrived before whoever waits: admission takes from the front of the
-/// waiting list, preemption moves the last of the running list there.
 /// </remarks>
 internal sealed class Scheduler
 {
-    private readonly SchedulerLimits _limits;
-    private readonly BlockPool _pool;
-    private readonly List<Sequence> _running;
-    private readonly List<Sequence> _waiting = [];
-    private readonly Stack<int> _freeSlots;
-    private readonly int _watermark;
+    // Requests passed over in one step because they do not fit: each costs a look at the prefix cache.
+    private const int PassedMax = 4;
 
-    public Scheduler(SchedulerLimits limits)
+    private readonly SchedulerLimits _limits;
+    private readonly TimeProvider _time;
+    private readonly BlockManager _blocks;
+    private readonly BlockPool _pool;
+    private readonly KeyQueue _anonymous = new("anonymous");
+    private readonly WaitingQueue _waiting = new();
+    private readonly List<SequenceGroup> _running;
+    private readonly List<SequenceGroup> _preempted;
+    private readonly List<SequenceGroup> _passed = new(PassedMax);
+    private readonly List<SequenceGroup> _ended = [];
+    private readonly List<PinnedPrefix> _pins = [];
+    private readonly Stack<int> _freeSlots;
+    private readonly GroupTables _tables;
+    private readonly BeamForks _beamForks;
+    private readonly PrefixMatch _match = new();
+    private readonly int _watermark;
+    private int _wideCount; // running requests that can have more than one sequence
+    private int _deadlineCount; // requests that live and have one
+    private int _meteredCount; // requests that live and want a report
+    private int _unlistedCount; // requests that ended and are still in their list: the last of _ended
+
+    public Scheduler(SchedulerLimits limits, TimeProvider? time = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.SequencesMax, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.TokensMax, limits.SequencesMax);
         ArgumentOutOfRangeException.ThrowIfLessThan(limits.BlockSize, 1);
         _limits = limits;
-        _pool = new BlockPool(limits.BlockCount);
-        _running = new List<Sequence>(limits.SequencesMax);
+        _time = time ?? TimeProvider.System;
+        _blocks = new BlockManager(limits.BlockCount, limits.BlockSize, limits.HostBlockCount, limits.PrefixCaching, limits.PrefixHashSeed);
+        _pool = _blocks.Pool;
+        _running = new List<SequenceGroup>(limits.SequencesMax);
+        _preempted = new List<SequenceGroup>(limits.SequencesMax);
         _freeSlots = new Stack<int>(limits.SequencesMax);
         for (int slot = limits.SequencesMax - 1; slot >= 0; slot--)
             _freeSlots.Push(slot);
-        _watermark = _pool.UsableCount / 100;
+        _tables = new GroupTables(limits.BlockCount);
+        _beamForks = new BeamForks(_blocks, _freeSlots);
+        _watermark = (int)(_pool.UsableCount * limits.Watermark);
     }
 
-    /// <summary>Sequences that hold blocks and a slot, oldest first.</summary>
-    public ReadOnlySpan<Sequence> Running => CollectionsMarshal.AsSpan(_running);
+    /// <summary>Requests that hold blocks and slots, first in order first.</summary>
+    public ReadOnlySpan<SequenceGroup> Running => CollectionsMarshal.AsSpan(_running);
 
-    /// <summary>Sequences that hold nothing, oldest first; preempted ones stand before new ones.</summary>
-    public ReadOnlySpan<Sequence> Waiting => CollectionsMarshal.AsSpan(_waiting);
+    /// <summary>Requests that ran and gave their blocks back, first in order first.</summary>
+    public ReadOnlySpan<SequenceGroup> Preempted => CollectionsMarshal.AsSpan(_preempted);
 
-    /// <summary>The sequence that arrived first of all that live, or null.</summary>
-    public Sequence? Oldest => _running.Count > 0 ? _running[0] : _waiting.Count > 0 ? _waiting[0] : null;
+    /// <summary>Requests that have not run yet.</summary>
+    public WaitingQueue Waiting => _waiting;
+
+    /// <summary>Requests that hold no blocks of the pool: new and preempted ones.</summary>
+    public int WaitingCount => _waiting.Count + _preempted.Count;
+
+    /// <summary>The request that is first in the order of priority and arrival of all that live, or null.</summary>
+    public SequenceGroup? Oldest
+    {
+        get
+        {
+            SequenceGroup? oldest = _waiting.Oldest();
+            if (_running.Count > 0 && (oldest is null || _running[0].IsBefore(oldest)))
+                oldest = _running[0];
+            if (_preempted.Count > 0 && (oldest is null || _preempted[0].IsBefore(oldest)))
+                oldest = _preempted[0];
+            return oldest;
+        }
+    }
 
     /// <summary>True if nothing runs or waits.</summary>
-    public bool IsIdle => _running.Count == 0 && _waiting.Count == 0;
+    public bool IsIdle => _running.Count == 0 && _preempted.Count == 0 && _waiting.Count == 0;
 
-    /// <summary>The KV blocks.</summary>
-    public BlockPool Pool => _pool;
+    /// <summary>The KV blocks, on the device and on the host.</summary>
+    public BlockManager Blocks => _blocks;
 
     /// <summary>Token slots of a block.</summary>
     public int BlockSize => _limits.BlockSize;
 
+    /// <summary>Prefixes that are registered by name.</summary>
+    public IReadOnlyList<PinnedPrefix> Pins => _pins;
+
+    /// <summary>Blocks that registered prefixes keep or will keep.</summary>
+    public int PinnedBlockCount { get; private set; }
+
+    /// <summary>Preemptions by recompute so far.</summary>
+    public long RecomputePreemptionCount { get; private set; }
+
+    /// <summary>Preemptions by swap so far.</summary>
+    public long SwapPreemptionCount { get; private set; }
+
     /// <summary>Preemptions so far.</summary>
-    public long PreemptionCount { get; private set; }
+    public long PreemptionCount => RecomputePreemptionCount + SwapPreemptionCount;
 
     /// <summary>Tokens whose K and V preemption dropped so far.</summary>
     public long RecomputedTokenCount { get; private set; }
 
-    /// <summary>Puts a new sequence at the end of the queue. It arrived after all others and fits the pool alone.</summary>
-    public void Add(Sequence sequence)
+    /// <summary>Blocks moved to the host so far.</summary>
+    public long SwappedOutBlockCount { get; private set; }
+
+    /// <summary>Blocks moved back from the host so far.</summary>
+    public long SwappedInBlockCount { get; private set; }
+
+    /// <summary>Most blocks that a request can need, whatever happens to it (specification of admission, possibility).</summary>
+    public long BlocksMax(SequenceGroup group) => _limits.Reservation == Reservation.None
+        ? KvDemand.BlocksMax(group.First.PromptCount, group.First.MaxOutputCount, group.Width, _limits.BlockSize)
+        : KvDemand.Blocks(ReservedTokens(group.First), _limits.BlockSize);
+
+    /// <summary>Null if a request can be guaranteed to end; otherwise why not.</summary>
+    public string? Refusal(SequenceGroup group)
     {
-        long blocks = KvDemand.BlocksMax(sequence.PromptCount, sequence.MaxOutputCount, _limits.BlockSize);
-        if (blocks > _pool.UsableCount)
-            throw new ArgumentException($"the sequence can need {blocks} KV blocks, the pool has {_pool.UsableCount}", nameof(sequence));
-        if (Youngest is Sequence last && last.Arrival >= sequence.Arrival)
-            throw new ArgumentException($"arrival {sequence.Arrival} is not after {last.Arrival}", nameof(sequence));
-        _waiting.Add(sequence);
+        int usable = _pool.UsableCount - PinnedBlockCount, pinned = group.Pin?.BlockCount ?? 0;
+        long blocks = BlocksMax(group);
+        if (blocks > usable)
+            return $"the request can need {blocks} KV blocks, the pool has {usable} for requests";
+        if (group.Width > _limits.SequencesMax)
+            return $"the request is {group.Width} sequences wide, a step has room for {_limits.SequencesMax}";
+        if (group.Beams is not null && group.Beams.CandidateCount > StepResult.CandidatesMax)
+            return $"the beams need {group.Beams.CandidateCount} candidates in a step, found room for {StepResult.CandidatesMax}";
+        if (!_limits.ChunksPrefills && group.First.PromptCount + group.First.MaxOutputCount - 1 > _limits.TokensMax)
+            return $"the request can have {group.First.PromptCount + group.First.MaxOutputCount - 1} tokens to compute at once, a step takes {_limits.TokensMax}";
+        return pinned > 0 ? PinRefusal(pinned) : null;
+    }
+
+    /// <summary>Takes a new request. It arrived after all others, and <see cref="Refusal"/> has nothing against it.</summary>
+    public void Add(SequenceGroup group)
+    {
+        if (Refusal(group) is string refusal)
+            throw new ArgumentException(refusal, nameof(group));
+        if (_limits.Reservation != Reservation.None && group.Width > 1)
+            throw new ArgumentException("a baseline that reserves whole outputs runs one sequence per request", nameof(group));
+        group.Key ??= _anonymous;
+        group.State = GroupState.Waiting;
+        _waiting.Add(group);
+        if (group.Pin is PinnedPrefix pin)
+        {
+            _pins.Add(pin);
+            PinnedBlockCount += pin.BlockCount;
+        }
+        if (group.Deadline != long.MaxValue)
+            _deadlineCount++;
+        if (group.Sharing is not null)
+            _meteredCount++;
     }
 
     /// <summary>Fills the plan of the next step. It is empty only if the scheduler is idle or all that runs awaits a result.</summary>
     public void Plan(StepPlan plan)
     {
         plan.Clear();
-        bool preempted = PlanDecodes(plan);
-        PlanPrefills(plan);
-        if (!preempted)
-            Admit(plan);
+        if (_deadlineCount > 0)
+            EndExpired();
+        if (_limits.SeparatesPrefills)
+            PlanSeparately(plan);
+        else
+            PlanMixed(plan);
         if (plan.IsEmpty && !IsIdle && !AnyInFlight())
-            throw new InvariantException($"nothing was planned with {_running.Count} running and {_waiting.Count} waiting sequences");
+            throw new InvariantException($"nothing was planned with {_running.Count} running, {_preempted.Count} preempted and {_waiting.Count} waiting requests");
+        if (_meteredCount > 0)
+            MeasureSharing(plan);
     }
 
     /// <summary>
-    /// Takes over what a step computed: appends tokens, ends sequences and frees their blocks. Rows of sequences that ended after the
-    /// step was planned are dropped; one that was preempted keeps its token.
+    /// Takes over what a step computed: appends tokens, ends sequences and frees their blocks, lets beams branch, and puts blocks that are
+    /// full into the prefix cache. Rows of sequences that ended after the step was planned are dropped; one that was preempted keeps its token.
     /// </summary>
     public void Commit(StepPlan plan, StepResult result)
     {
         ReadOnlySpan<ScheduledSequence> rows = plan.Sequences;
-        bool ended = false;
         for (int i = 0; i < rows.Length; i++)
         {
-            if (rows[i].Sequence.State == SequenceState.Finished)
+            ref readonly ScheduledSequence row = ref rows[i];
+            Sequence sequence = row.Sequence;
+            if (row.IsBeam || sequence.FinishReason != FinishReason.None)
                 continue;
-            FinishReason reason = Commit(rows[i], result.Tokens[i]);
-            if (reason == FinishReason.None)
-                continue;
-            End(rows[i].Sequence, reason);
-            ended = true;
+            FinishReason reason = Commit(row, result.Tokens[i]);
+            Index(sequence, row.Start + row.Count);
+            if (reason == FinishReason.Error)
+                End(sequence.Group, reason);
+            else if (reason != FinishReason.None)
+                End(sequence, reason);
         }
-        if (!ended)
-            return;
-        _running.RemoveAll(static sequence => sequence.State == SequenceState.Finished);
-        _waiting.RemoveAll(static sequence => sequence.State == SequenceState.Finished);
+        for (int i = 0; i < plan.Beams.Length; i++)
+            CommitBeams(plan, i, result);
+        RemoveEnded();
     }
 
-    /// <summary>Ends a sequence between steps (cancelled or failed) and frees its blocks. Does nothing if it has ended.</summary>
-    public void Finish(Sequence sequence, FinishReason reason)
+    /// <summary>Ends a request between steps (cancelled or failed) and frees what it holds. Does nothing if it has ended.</summary>
+    public void Finish(SequenceGroup group, FinishReason reason)
     {
-        if (sequence.State == SequenceState.Finished)
+        if (group.State == GroupState.Finished)
             return;
-        List<Sequence> list = sequence.State == SequenceState.Running ? _running : _waiting;
-        int index = IndexOf(list, sequence);
-        list.RemoveAt(index);
-        End(sequence, reason);
+        End(group, reason);
+        RemoveEnded();
+    }
+
+    /// <summary>Ends one sequence of a request; the request ends with its last. Beams do not end one by one: nothing happens to them.</summary>
+    public void Finish(SequenceGroup group, int index, FinishReason reason)
+    {
+        if (group.State == GroupState.Finished || group.Beams is not null)
+            return;
+        if (group.AwaitsForks)
+        {
+            group.EndEarly(index); // it does not exist yet: it ends with its first token
+            return;
+        }
+        foreach (Sequence sequence in group.Live)
+        {
+            if (sequence.Index != index)
+                continue;
+            End(sequence, reason);
+            RemoveEnded();
+            return;
+        }
+    }
+
+    /// <summary>
+    /// A launched step failed: its requests end, and blocks that it was to move to the host are lost, so those requests are recomputed.
+    /// </summary>
+    public void Fail(StepPlan plan)
+    {
+        foreach (ref readonly ScheduledSequence row in plan.Sequences)
+            if (row.Sequence.Group.State != GroupState.Finished)
+                End(row.Sequence.Group, FinishReason.Error);
+        foreach (SequenceGroup group in plan.SwappedOut)
+        {
+            if (group.State == GroupState.Swapped)
+                Drop(group);
+            else if (group.State != GroupState.Finished)
+                End(group, FinishReason.Error); // the step behind this one has read it back already
+        }
+        RemoveEnded();
+    }
+
+    /// <summary>Requests that ended since the last call.</summary>
+    public void TakeEnded(List<SequenceGroup> ended)
+    {
+        ended.AddRange(_ended);
+        _ended.Clear();
+    }
+
+    /// <summary>Lets a registered prefix go; its blocks stay in the cache until others need the room. False if there is none of that name.</summary>
+    public bool ReleasePin(string name)
+    {
+        int index = _pins.FindIndex(pin => pin.Name == name);
+        if (index < 0)
+            return false;
+        Unpin(_pins[index]);
+        return true;
     }
 
     /// <summary>Checks all bookkeeping against itself: lists, slots, tables and reference counts.</summary>
-    public void CheckInvariants()
+    public void CheckInvariants() => SchedulerInvariants.Check(this, _limits, _freeSlots);
+
+    private void PlanMixed(StepPlan plan)
     {
-        _pool.CheckInvariants();
-        SchedulerInvariants.Check(this, _limits, _freeSlots);
+        bool preempted = PlanDecodes(plan);
+        PlanPrefills(plan);
+        if (preempted)
+            return;
+        Resume(plan, null);
+        Admit(plan);
     }
 
-    private Sequence? Youngest => _waiting.Count > 0 ? _waiting[^1] : _running.Count > 0 ? _running[^1] : null;
+    /// <summary>The paper's order (section 4.5): prompts alone, unless someone is swapped out; otherwise decodes, then who comes back.</summary>
+    private void PlanSeparately(StepPlan plan)
+    {
+        PlanPrefills(plan);
+        if (!_preempted.Exists(static group => group.State == GroupState.Swapped))
+        {
+            Resume(plan, GroupState.Preempted);
+            Admit(plan);
+        }
+        if (plan.IsEmpty && !PlanDecodes(plan))
+            Resume(plan, GroupState.Swapped);
+    }
 
-    /// <summary>One token for each running sequence whose prefill is done. Returns whether anyone was preempted.</summary>
+    /// <summary>One token for each sequence of each running request whose prefill is done. Returns whether anyone was preempted.</summary>
     private bool PlanDecodes(StepPlan plan)
     {
         bool preempted = false;
         for (int i = 0; i < _running.Count; i++)
         {
-            Sequence sequence = _running[i];
-            if (sequence.PendingCount != 1 || sequence.AwaitsResult)
+            SequenceGroup group = _running[i];
+            if (group.IsPrefilling || group.AwaitsResult)
                 continue;
-            while (!TryReserve(sequence, margin: 0))
+            while (!TryPrepareWrites(group, plan))
             {
-                Sequence victim = _running[^1];
-                Preempt(victim);
+                SequenceGroup victim = _running[^1];
+                // A plan without a row is not run, and then what it would swap is lost.
+                Preempt(victim, plan, maySwap: victim != group || !plan.IsEmpty);
                 preempted = true;
-                if (victim == sequence)
+                if (victim == group)
                     return true;
             }
-            Schedule(plan, sequence, count: 1, isNewInSlot: false);
+            ScheduleDecode(plan, group);
         }
         return preempted;
     }
 
-    /// <summary>Further chunks of running prefills. Their blocks were reserved at admission.</summary>
+    /// <summary>Makes room for the next token of each sequence, or changes nothing.</summary>
+    private bool TryPrepareWrites(SequenceGroup group, StepPlan plan)
+    {
+        if (group.Width == 1)
+        {
+            Sequence only = group.Live[0];
+            return only.ComputedCount % _limits.BlockSize != 0 || _blocks.TryGrow(only.Blocks, only.ComputedCount + 1, margin: 0);
+        }
+        _tables.Load(group);
+        if (_blocks.WriteCost(_tables.Tables, _tables.Positions) > _pool.FreeCount)
+            return false;
+        int copies = plan.Copies.Length;
+        foreach (Sequence sequence in group.Live)
+            _blocks.PrepareWrite(sequence.Blocks, sequence.ComputedCount, plan);
+        if (group.Sharing is not null)
+            group.Sharing.CopiesOnWrite += plan.Copies.Length - copies;
+        return true;
+    }
+
+    private static void ScheduleDecode(StepPlan plan, SequenceGroup group)
+    {
+        if (group.Beams is not null)
+            plan.Add(new BeamRows(plan.Sequences.Length, group.Live.Length, group.Beams.CandidateCount));
+        foreach (Sequence sequence in group.Live)
+            Schedule(plan, sequence, count: 1);
+        group.Key!.Charge(0, group.Live.Length);
+    }
+
+    /// <summary>Further chunks of running prefills. Their blocks were reserved when they started.</summary>
     private void PlanPrefills(StepPlan plan)
     {
-        foreach (Sequence sequence in Running)
+        foreach (SequenceGroup group in Running)
         {
-            int budget = _limits.TokensMax - plan.TokenCount;
-            if (budget == 0)
+            if (plan.TokenCount == _limits.TokensMax)
                 return;
-            if (sequence.PendingCount > 1)
-                Schedule(plan, sequence, Math.Min(sequence.PendingCount, budget), isNewInSlot: false);
+            if (group.IsPrefilling)
+                SchedulePrefill(plan, group);
         }
     }
 
     /// <summary>
-    /// Lets waiting sequences run while places, tokens and blocks last. Each takes the blocks of all its tokens at once, so a
-    /// prefill once begun never preempts. A margin stays free for the decodes of others, unless nothing else runs.
+    /// The next chunks of what is known of a request. A single sequence draws at the end of it. Several are recomputed up to their last
+    /// token, which they then compute together, as decodes.
+    /// </summary>
+    private void SchedulePrefill(StepPlan plan, SequenceGroup group)
+    {
+        bool isSingle = group.Live.Length == 1;
+        bool isDone = true;
+        foreach (Sequence sequence in group.Live)
+        {
+            int want = isSingle ? sequence.PendingCount : sequence.PendingCount - 1;
+            // Keys and values of a row are written before any row reads them, so the blocks of a source may be computed in the same step.
+            bool isReady = sequence.Source is null || sequence.Source.ComputedCount >= sequence.ComputedCount;
+            int count = isReady ? Math.Min(want, _limits.TokensMax - plan.TokenCount) : 0;
+            isDone &= count == want;
+            if (count == 0)
+                continue;
+            sequence.Source = null;
+            bool draws = isSingle && count == want, forks = draws && group.Beams is null && group.AwaitsForks;
+            if (draws && group.Beams is not null)
+                plan.Add(new BeamRows(plan.Sequences.Length, 1, group.Beams.CandidateCount));
+            Schedule(plan, sequence, count);
+            group.Key!.Charge(count, draws ? 1 : 0);
+            if (forks)
+                Fork(plan, group);
+        }
+        group.IsPrefilling = !isDone;
+    }
+
+    /// <summary>The prompt is computed by the row just planned: the other sequences begin with its blocks and draw from its logits.</summary>
+    private void Fork(StepPlan plan, SequenceGroup group)
+    {
+        Sequence first = group.First;
+        int row = plan.Sequences.Length - 1;
+        for (int index = 1; index < group.Width; index++)
+        {
+            Sequence child = first.Fork(index);
+            _blocks.Fork(first.Blocks, child.Blocks, first.Blocks.Count);
+            group.Add(child);
+            TakeSlot(child);
+            Schedule(plan, child, count: 0, row);
+        }
+        group.Key!.Charge(0, group.Width - 1);
+    }
+
+    /// <summary>Brings preempted requests back, first in order first, while places, tokens and blocks last.</summary>
+    private void Resume(StepPlan plan, GroupState? only)
+    {
+        while (NextPreempted(only) is SequenceGroup group)
+        {
+            if (group.HasTokenInFlight || !HasPlace(group, plan) || !TryRestore(group, plan))
+                return;
+            _preempted.Remove(group);
+            Start(group);
+            if (group.IsPrefilling)
+                SchedulePrefill(plan, group);
+            else
+                ScheduleDecode(plan, group);
+        }
+    }
+
+    private SequenceGroup? NextPreempted(GroupState? only)
+    {
+        foreach (SequenceGroup group in Preempted)
+            if (only is null || group.State == only)
+                return group;
+        return null;
+    }
+
+    /// <summary>Gives a preempted request its blocks again, or changes nothing.</summary>
+    private bool TryRestore(SequenceGroup group, StepPlan plan)
+    {
+        int margin = Margin;
+        _tables.Load(group);
+        if (group.State == GroupState.Preempted)
+        {
+            group.IsPrefilling = true;
+            return group.Live.Length == 1 ? TryReserve(group, margin) : Recomputation.TryReserve(group, _blocks, margin);
+        }
+        // What is swapped in decodes in the same step: each sequence may need a block for that.
+        int moved = plan.SwapIns.Length;
+        if (!_blocks.TrySwapIn(_tables.Tables, margin + group.Live.Length, plan))
+            return false;
+        moved = plan.SwapIns.Length - moved;
+        SwappedInBlockCount += moved;
+        if (group.Sharing is not null)
+            group.Sharing.BlocksSwapped += moved;
+        if (!TryPrepareWrites(group, plan))
+            throw new InvariantException($"request {group.Arrival} was swapped in without room for its next token");
+        return true;
+    }
+
+    /// <summary>
+    /// Lets new requests start while places, tokens and blocks last. Each takes the blocks of all its tokens at once, so a prefill once
+    /// begun never preempts. A margin stays free for the decodes of others, unless nothing else runs. A request that does not fit keeps
+    /// its place and is overtaken a bounded number of times; none of no better priority overtakes one that was preempted.
     /// </summary>
     private void Admit(StepPlan plan)
     {
-        int admitted = 0;
-        while (admitted < _waiting.Count && _running.Count < _limits.SequencesMax && plan.TokenCount < _limits.TokensMax)
+        if (_waiting.Count == 0)
+            return;
+        _passed.Clear();
+        _waiting.BeginScan();
+        while (MayOvertake() && _freeSlots.Count > 0 && plan.TokenCount < _limits.TokensMax && _waiting.Next() is SequenceGroup group)
         {
-            Sequence sequence = _waiting[admitted];
-            if (sequence.InFlightCount > 0 || !TryReserve(sequence, margin: _running.Count == 0 ? 0 : _watermark))
-                break;
-            sequence.Slot = _freeSlots.Pop();
-            sequence.State = SequenceState.Running;
-            _running.Add(sequence);
-            admitted++;
-            Schedule(plan, sequence, Math.Min(sequence.PendingCount, _limits.TokensMax - plan.TokenCount), isNewInSlot: true);
+            if (_preempted.Count > 0 && group.Priority >= _preempted[0].Priority)
+                return;
+            if (!HasPlace(group, plan) || !TryReserve(group, Margin))
+            {
+                _passed.Add(group);
+                continue;
+            }
+            _waiting.Remove(group);
+            foreach (SequenceGroup passed in _passed)
+                passed.OvertakenCount++;
+            group.IsPrefilling = true;
+            Start(group);
+            SchedulePrefill(plan, group);
         }
-        _waiting.RemoveRange(0, admitted);
+    }
+
+    /// <summary>True if those that did not fit may be overtaken once more.</summary>
+    private bool MayOvertake()
+    {
+        foreach (SequenceGroup passed in _passed)
+            if (passed.OvertakenCount >= _limits.OvertakesMax)
+                return false;
+        return _passed.Count < PassedMax;
+    }
+
+    private int Margin => _running.Count == 0 ? 0 : _watermark;
+
+    /// <summary>True if a request has its slots and at least one token in this step.</summary>
+    private bool HasPlace(SequenceGroup group, StepPlan plan)
+    {
+        int tokens = !_limits.ChunksPrefills && group.State != GroupState.Swapped ? group.Live[0].PendingCount
+            : group.State == GroupState.Swapped ? group.Live.Length : 1;
+        return group.SlotCount <= _freeSlots.Count - PromisedSlots() && tokens <= _limits.TokensMax - plan.TokenCount;
+    }
+
+    /// <summary>Slots that running requests will need for sequences that do not exist yet.</summary>
+    private int PromisedSlots()
+    {
+        int promised = 0;
+        if (_wideCount > 0)
+            foreach (SequenceGroup group in Running)
+                promised += group.SlotCount - group.Live.Length;
+        return promised;
+    }
+
+    /// <summary>The blocks of all tokens of a request with one sequence: those in the prefix cache, and new ones.</summary>
+    private bool TryReserve(SequenceGroup group, int margin)
+    {
+        Sequence sequence = group.Live[0];
+        // Log-probabilities of the prompt need its logits, so all of it is computed.
+        bool mayMatch = sequence.Sampling.PromptLogprobs is null;
+        if (mayMatch)
+            _blocks.Match(sequence.Tokens, group.Salt, _match);
+        else
+            _match.Clear();
+        long tokens = _limits.Reservation == Reservation.None ? sequence.ExpectedCount : ReservedTokens(sequence);
+        if (!_blocks.TryReserve(sequence.Blocks, _match, tokens, margin))
+            return false;
+        sequence.ComputedCount = _match.TokenCount;
+        if (group.State != GroupState.Waiting)
+            return true;
+        group.CachedTokenCount = _match.TokenCount;
+        if (group.Sharing is not null)
+            group.Sharing.PromptBlocksFromCache = _match.BlockCount;
+        return true;
+    }
+
+    private long ReservedTokens(Sequence sequence) => _limits.Reservation switch
+    {
+        Reservation.Max => _limits.ContextMax,
+        Reservation.Pow2 => Math.Min(_limits.ContextMax, sequence.PromptCount + (long)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)sequence.MaxOutputCount)),
+        _ => (long)sequence.PromptCount + sequence.MaxOutputCount,
+    };
+
+    /// <summary>A request that has its blocks begins to run: it gets slots and its place in the order.</summary>
+    private void Start(SequenceGroup group)
+    {
+        group.State = GroupState.Running;
+        foreach (Sequence sequence in group.Live)
+            TakeSlot(sequence);
+        if (group.Width > 1)
+            _wideCount++;
+        InsertInOrder(_running, group);
+    }
+
+    private void TakeSlot(Sequence sequence)
+    {
+        sequence.Slot = _freeSlots.Pop();
+        sequence.IsNewInSlot = true;
     }
 
     /// <summary>Plans tokens as if the step had run: the next plan may be made before its result is known.</summary>
-    private static void Schedule(StepPlan plan, Sequence sequence, int count, bool isNewInSlot)
+    private static void Schedule(StepPlan plan, Sequence sequence, int count, int? logitsRow = null)
     {
         bool samples = count == sequence.PendingCount;
         int row = plan.Sequences.Length;
@@ -202,9 +565,12 @@ internal sealed class Scheduler
             Start = sequence.ComputedCount,
             Count = count,
             Samples = samples,
+            LogitsRow = logitsRow,
             TokenSource = sequence.InFlightCount > 0 ? sequence.InFlightRow : null,
-            IsNewInSlot = isNewInSlot,
+            IsNewInSlot = sequence.IsNewInSlot,
+            IsBeam = samples && sequence.Group.Beams is not null,
         });
+        sequence.IsNewInSlot = false;
         sequence.ComputedCount += count;
         if (!samples)
             return;
@@ -214,37 +580,89 @@ internal sealed class Scheduler
 
     private bool AnyInFlight()
     {
-        foreach (Sequence sequence in Running)
-            if (sequence.InFlightCount > 0)
+        foreach (SequenceGroup group in Running)
+            if (group.HasTokenInFlight)
                 return true;
-        foreach (Sequence sequence in Waiting)
-            if (sequence.InFlightCount > 0)
+        foreach (SequenceGroup group in Preempted)
+            if (group.HasTokenInFlight)
                 return true;
         return false;
     }
 
-    /// <summary>Gives a sequence the blocks of all its tokens, or nothing if fewer than needed plus the margin are free.</summary>
-    private bool TryReserve(Sequence sequence, int margin)
+    /// <summary>Takes all blocks of a running request, by the way that costs less, and its slots.</summary>
+    private void Preempt(SequenceGroup victim, StepPlan plan, bool maySwap)
     {
-        int missing = (int)KvDemand.Blocks(sequence.ExpectedCount, _limits.BlockSize) - sequence.Blocks.Count;
-        if (missing > 0 && missing > _pool.FreeCount - margin)
+        if (_running.Count == 1)
+            throw new InvariantException($"request {victim.Arrival} needs more KV blocks than the whole pool of {_pool.UsableCount}");
+        _running.RemoveAt(_running.Count - 1);
+        if (victim.Width > 1)
+            _wideCount--;
+        if (!maySwap || !PrefersSwap(victim) || !TrySwapOut(victim, plan))
+            Drop(victim);
+        foreach (Sequence sequence in victim.Live)
+            ReleaseSlot(sequence);
+        InsertInOrder(_preempted, victim);
+    }
+
+    /// <summary>Only what is decoding can be swapped, and no beams whose next branching is under way: it changes the tables.</summary>
+    private bool PrefersSwap(SequenceGroup victim)
+    {
+        if (_limits.HostBlockCount == 0 || victim.IsPrefilling || (victim.Beams is not null && victim.HasTokenInFlight))
             return false;
-        for (int i = 0; i < missing; i++)
-            sequence.Blocks.Add(_pool.Take(out _));
+        _tables.Load(victim);
+        return _limits.PreemptionMode switch
+        {
+            PreemptionMode.Swap => true,
+            PreemptionMode.Recompute => false,
+            PreemptionMode.ByGroupSize => victim.Live.Length > 1,
+            _ => _limits.Costs is PreemptionCosts costs && costs.SwapSeconds(_tables.DistinctCount()) < costs.PrefillSeconds(Recomputation.Tokens(victim)),
+        };
+    }
+
+    private bool TrySwapOut(SequenceGroup victim, StepPlan plan)
+    {
+        _tables.Load(victim);
+        int moved = plan.SwapOuts.Length;
+        if (!_blocks.TrySwapOut(_tables.Tables, plan))
+            return false;
+        moved = plan.SwapOuts.Length - moved;
+        SwapPreemptionCount++;
+        SwappedOutBlockCount += moved;
+        victim.State = GroupState.Swapped;
+        plan.SwappedOut.Add(victim);
+        if (victim.Sharing is not null)
+        {
+            victim.Sharing.PreemptionsBySwap++;
+            victim.Sharing.BlocksSwapped += moved;
+        }
         return true;
     }
 
-    private void Preempt(Sequence victim)
+    /// <summary>Drops what a request has computed, wherever it is.</summary>
+    private void Drop(SequenceGroup group)
     {
-        if (_running.Count == 1)
-            throw new InvariantException($"sequence {victim.Arrival} needs more KV blocks than the whole pool of {_pool.UsableCount}");
-        PreemptionCount++;
-        RecomputedTokenCount += victim.ComputedCount;
-        _running.RemoveAt(_running.Count - 1);
-        _waiting.Insert(0, victim);
-        Release(victim);
-        victim.ComputedCount = 0;
-        victim.State = SequenceState.Preempted;
+        long tokens = Recomputation.Tokens(group);
+        RecomputePreemptionCount++;
+        RecomputedTokenCount += tokens;
+        if (group.Sharing is not null)
+        {
+            group.Sharing.PreemptionsByRecompute++;
+            group.Sharing.TokensRecomputed += tokens;
+        }
+        foreach (Sequence sequence in group.Live)
+        {
+            ReleaseBlocks(group, sequence);
+            sequence.ComputedCount = 0;
+            sequence.Source = null;
+        }
+        group.State = GroupState.Preempted;
+    }
+
+    /// <summary>What a step computed is final: full blocks can be found by others from now on.</summary>
+    private void Index(Sequence sequence, int finalCount)
+    {
+        if (_limits.PrefixCaching && sequence.Group.State == GroupState.Running && finalCount / _limits.BlockSize > sequence.Blocks.IndexedCount)
+            _blocks.Index(sequence.Blocks, sequence.Tokens, sequence.Group.Salt, finalCount);
     }
 
     private static FinishReason Commit(in ScheduledSequence row, in SampledToken sampled)
@@ -259,47 +677,190 @@ internal sealed class Scheduler
         if (!row.Samples)
             return FinishReason.None;
         if (sampled.Token < 0)
-            throw new InvariantException($"the executor drew no token for sequence {sequence.Arrival}, which the plan samples");
+            throw new InvariantException($"the executor drew no token for sequence {sequence.Index} of request {sequence.Arrival}, which the plan samples");
         sequence.Append(sampled.Token);
         if (sequence.EndIds.AsSpan().Contains(sampled.Token))
             return FinishReason.Stop;
-        return sequence.OutputCount >= sequence.MaxOutputCount ? FinishReason.Length : FinishReason.None;
+        if (sequence.OutputCount >= sequence.MaxOutputCount)
+            return FinishReason.Length;
+        return sequence.Group.EndsEarly(sequence.Index) ? FinishReason.Cancelled : FinishReason.None;
+    }
+
+    /// <summary>Lets the best continuations of a request's beams go on, and ends it if the search is over.</summary>
+    private void CommitBeams(StepPlan plan, int entry, StepResult result)
+    {
+        BeamRows beams = plan.Beams[entry];
+        ReadOnlySpan<ScheduledSequence> rows = plan.Sequences.Slice(beams.FirstRow, beams.RowCount);
+        SequenceGroup group = rows[0].Sequence.Group;
+        if (group.State == GroupState.Finished)
+            return;
+        foreach (ref readonly ScheduledSequence row in rows)
+        {
+            row.Sequence.InFlightCount = 0;
+            Index(row.Sequence, row.Start + row.Count);
+        }
+        if (result.BeamFailed(entry))
+            End(group, FinishReason.Error);
+        else if (group.Beams!.Advance(result.Candidates(entry)[..beams.CandidateCount], group.Live))
+            End(group, FinishReason.Stop);
+        else
+            _beamForks.Branch(group);
+    }
+
+    /// <summary>Ends requests whose time has passed. The clock is read only while someone has a deadline.</summary>
+    private void EndExpired()
+    {
+        long now = _time.GetTimestamp();
+        foreach (SequenceGroup group in Running)
+            if (group.Deadline <= now)
+                End(group, FinishReason.DeadlineExceeded);
+        foreach (SequenceGroup group in Preempted)
+            if (group.Deadline <= now)
+                End(group, FinishReason.DeadlineExceeded);
+        foreach (KeyQueue key in _waiting.Active)
+            foreach (SequenceGroup group in key.Waiting)
+                if (group.Deadline <= now)
+                    End(group, FinishReason.DeadlineExceeded);
+        RemoveEnded();
     }
 
     private void End(Sequence sequence, FinishReason reason)
     {
-        if (sequence.State == SequenceState.Finished)
-            throw new InvariantException($"sequence {sequence.Arrival} ends twice");
-        Release(sequence);
-        sequence.State = SequenceState.Finished;
+        SequenceGroup group = sequence.Group;
         sequence.FinishReason = reason;
+        if (group.Live.Length == 1)
+        {
+            End(group, reason);
+            return;
+        }
+        Release(group, sequence);
+        group.Remove(sequence);
     }
 
-    /// <summary>Gives back blocks, last first, and slot.</summary>
-    private void Release(Sequence sequence)
+    /// <summary>Ends a request: everything it holds is free. Its lists are cleaned by <see cref="RemoveEnded"/>.</summary>
+    private void End(SequenceGroup group, FinishReason reason)
     {
-        for (int i = sequence.Blocks.Count - 1; i >= 0; i--)
-            _pool.Release(sequence.Blocks[i]);
-        sequence.Blocks.Truncate(0);
+        if (group.State == GroupState.Finished)
+            throw new InvariantException($"request {group.Arrival} ends twice");
+        if (group.Pin is PinnedPrefix pin && !TryKeep(pin, group, reason))
+            reason = reason is FinishReason.Stop or FinishReason.Length ? FinishReason.Error : reason;
+        foreach (Sequence sequence in group.Live)
+        {
+            Release(group, sequence);
+            if (sequence.FinishReason == FinishReason.None)
+                sequence.FinishReason = reason;
+        }
+        if (group.State == GroupState.Running && group.Width > 1)
+            _wideCount--;
+        if (group.Deadline != long.MaxValue)
+            _deadlineCount--;
+        if (group.Sharing is not null)
+            _meteredCount--;
+        group.StateAtEnd = group.State;
+        group.State = GroupState.Finished;
+        group.FinishReason = reason;
+        _ended.Add(group);
+        _unlistedCount++;
+    }
+
+    private void RemoveEnded()
+    {
+        if (_unlistedCount == 0)
+            return;
+        bool ran = false;
+        for (int i = _ended.Count - _unlistedCount; i < _ended.Count; i++)
+        {
+            SequenceGroup group = _ended[i];
+            if (group.StateAtEnd == GroupState.Waiting)
+                _waiting.Remove(group);
+            else
+                ran = true;
+            _waiting.Leave(group.Key!);
+        }
+        _unlistedCount = 0;
+        if (!ran)
+            return;
+        _running.RemoveAll(static group => group.State == GroupState.Finished);
+        _preempted.RemoveAll(static group => group.State == GroupState.Finished);
+    }
+
+    /// <summary>Gives back the blocks and the slot of a sequence.</summary>
+    private void Release(SequenceGroup group, Sequence sequence)
+    {
+        ReleaseBlocks(group, sequence);
+        ReleaseSlot(sequence);
+    }
+
+    private void ReleaseBlocks(SequenceGroup group, Sequence sequence)
+    {
+        if (group.State == GroupState.Swapped)
+            _blocks.FreeSwapped(sequence.Blocks);
+        else
+            _blocks.Free(sequence.Blocks);
+    }
+
+    private void ReleaseSlot(Sequence sequence)
+    {
         if (sequence.Slot >= 0)
             _freeSlots.Push(sequence.Slot);
         sequence.Slot = -1;
     }
 
-    /// <summary>Binary search by arrival.</summary>
-    private static int IndexOf(List<Sequence> list, Sequence sequence)
+    /// <summary>
+    /// A registered prefix is computed: it keeps its full blocks. False, and forgotten, if there is nothing to keep: it was cancelled, it
+    /// failed, or it was preempted while its last step was under way.
+    /// </summary>
+    private bool TryKeep(PinnedPrefix pin, SequenceGroup group, FinishReason reason)
     {
-        int low = 0, high = list.Count - 1;
-        while (low < high)
+        bool keeps = reason is FinishReason.Stop or FinishReason.Length && group.State == GroupState.Running && _pins.Contains(pin);
+        if (keeps)
+            _blocks.Fork(group.First.Blocks, pin.Table, pin.BlockCount);
+        else
+            Unpin(pin);
+        return keeps;
+    }
+
+    private void Unpin(PinnedPrefix pin)
+    {
+        if (!_pins.Remove(pin))
+            return;
+        PinnedBlockCount -= pin.BlockCount;
+        _blocks.Free(pin.Table);
+    }
+
+    /// <summary>Null if every request that lives can still be guaranteed to end beside so many more blocks that stay.</summary>
+    private string? PinRefusal(int blocks)
+    {
+        int usable = _pool.UsableCount - PinnedBlockCount - blocks;
+        long most = 1;
+        foreach (SequenceGroup group in Running)
+            most = Math.Max(most, BlocksMax(group));
+        foreach (SequenceGroup group in Preempted)
+            most = Math.Max(most, BlocksMax(group));
+        foreach (KeyQueue key in _waiting.Active)
+            foreach (SequenceGroup group in key.Waiting)
+                most = Math.Max(most, BlocksMax(group));
+        return most <= usable ? null
+            : $"the prefix keeps {blocks} KV blocks; {usable} of {_pool.UsableCount} would be left, and a request that waits or runs can need {most}";
+    }
+
+    private void MeasureSharing(StepPlan plan)
+    {
+        foreach (ref readonly ScheduledSequence row in plan.Sequences)
         {
-            int middle = (low + high) / 2;
-            if (list[middle].Arrival < sequence.Arrival)
-                low = middle + 1;
-            else
-                high = middle;
+            SequenceGroup group = row.Sequence.Group;
+            if (group.Sharing is null || row.Sequence != group.Live[0])
+                continue;
+            _tables.Load(group);
+            group.Sharing.CountStep(_tables.LogicalCount(), _tables.DistinctCount());
         }
-        if (low > high || list[low] != sequence)
-            throw new InvariantException($"sequence {sequence.Arrival} is {sequence.State} but not in its list");
-        return low;
+    }
+
+    private static void InsertInOrder(List<SequenceGroup> list, SequenceGroup group)
+    {
+        int index = list.Count;
+        while (index > 0 && group.IsBefore(list[index - 1]))
+            index--;
+        list.Insert(index, group);
     }
 }

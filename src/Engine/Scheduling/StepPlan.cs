@@ -74,6 +74,9 @@ internal sealed class StepPlan(int sequencesMax, int copiesMax, int swapsMax = 0
 
     public ReadOnlySpan<BeamRows> Beams => _beams.AsSpan(0, _beamCount);
 
+    /// <summary>Requests whose blocks the step moves to the host: if it fails, what they held is lost.</summary>
+    public List<SequenceGroup> SwappedOut { get; } = [];
+
     /// <summary>Tokens computed over all sequences.</summary>
     public int TokenCount { get; private set; }
 
@@ -98,6 +101,7 @@ internal sealed class StepPlan(int sequencesMax, int copiesMax, int swapsMax = 0
     public void Clear()
     {
         Array.Clear(_sequences, 0, _sequenceCount);
+        SwappedOut.Clear();
         _sequenceCount = _copyCount = _swapOutCount = _swapInCount = _beamCount = TokenCount = 0;
     }
 }

@@ -2,17 +2,9 @@ using NativeLM.Engine.Memory;
 
 namespace NativeLM.Engine.Sequences;
 
-/// <summary>Where a sequence is in its life.</summary>
-internal enum SequenceState
-{
-    Waiting,
-    Running,
-    Preempted,
-    Finished,
-}
-
 /// <summary>
-/// One sequence of tokens: the prompt, what was drawn so far, and the KV blocks that hold it. Engine thread only.
+/// One sequence of tokens: the prompt, what was drawn so far, and the KV blocks that hold it. A request has one or several of them, its
+/// <see cref="SequenceGroup"/>. Engine thread only.
 /// Tokens [0, ComputedCount) have their K and V in the cache once every step planned so far has run. The last of them may be tokens
 /// in flight: a planned step draws them, and the host has not read them yet.
 /// </summary>
@@ -38,8 +30,27 @@ internal sealed class Sequence
         prompt.CopyTo(_tokens);
     }
 
-    /// <summary>Running number of arrival: the order key, kept for life.</summary>
+    private Sequence(Sequence parent, int index)
+    {
+        Arrival = parent.Arrival;
+        Group = parent.Group;
+        Sampling = parent.Sampling;
+        Seed = SeedOf(parent.Seed, index);
+        MaxOutputCount = parent.MaxOutputCount;
+        EndIds = parent.EndIds;
+        PromptCount = parent.PromptCount;
+        Index = index;
+        _tokens = new int[parent._tokens.Length];
+    }
+
+    /// <summary>Running number of its request's arrival, kept for life.</summary>
     public long Arrival { get; }
+
+    /// <summary>The request it belongs to.</summary>
+    public SequenceGroup Group { get; set; } = null!;
+
+    /// <summary>Which of the request's sequences it is. Beams change places; theirs says nothing.</summary>
+    public int Index { get; }
 
     public SamplingParams Sampling { get; }
 
@@ -57,13 +68,8 @@ internal sealed class Sequence
     /// </summary>
     public int[] EndIds { get; }
 
-    public SequenceState State { get; set; }
-
     /// <summary>Why it ended; None while it lives.</summary>
     public FinishReason FinishReason { get; set; }
-
-    /// <summary>Where its tokens go; null in tests that look at the sequence itself.</summary>
-    public Generation? Generation { get; init; }
 
     /// <summary>Prompt and output tokens that the host knows.</summary>
     public int TokenCount { get; private set; }
@@ -94,6 +100,12 @@ internal sealed class Sequence
     /// <summary>Row of per-sequence device state (block table, token counts) in [0, MaxSequences), or -1 while not running.</summary>
     public int Slot { get; set; } = -1;
 
+    /// <summary>What the device holds in the slot is not this sequence's: the next row planned for it loads everything.</summary>
+    public bool IsNewInSlot { get; set; }
+
+    /// <summary>While its request is recomputed: it begins with blocks of this sequence, which must be computed first.</summary>
+    public Sequence? Source { get; set; }
+
     public BlockTable Blocks { get; } = new();
 
     /// <summary>Sum of the log-probabilities of its output (beams only).</summary>
@@ -105,11 +117,43 @@ internal sealed class Sequence
     /// <summary>All tokens that the host knows.</summary>
     public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, TokenCount);
 
+    /// <summary>Seed of the sequence with an index beside the one with index 0 (the finalizer of SplitMix64): each draws from a stream of its own.</summary>
+    public static ulong SeedOf(ulong seed, int index) => index == 0 ? seed : Mix(seed + 0x9E3779B97F4A7C15UL * (ulong)index);
+
+    /// <summary>The finalizer of SplitMix64: neighbouring inputs give independent outputs.</summary>
+    public static ulong Mix(ulong x)
+    {
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9UL;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EBUL;
+        return x ^ (x >> 31);
+    }
+
     public void Append(int token)
     {
         if (TokenCount == _tokens.Length)
             Array.Resize(ref _tokens, checked(_tokens.Length * 2));
         _tokens[TokenCount++] = token;
+    }
+
+    /// <summary>A new sequence of the same request with the same tokens; blocks and slot are the caller's business.</summary>
+    public Sequence Fork(int index)
+    {
+        Sequence child = new(this, index);
+        child.CopyFrom(this);
+        return child;
+    }
+
+    /// <summary>Takes over the tokens and the progress of another sequence of the same request.</summary>
+    public void CopyFrom(Sequence parent)
+    {
+        if (_tokens.Length < parent.TokenCount)
+            _tokens = new int[parent._tokens.Length];
+        parent.Tokens.CopyTo(_tokens);
+        TokenCount = parent.TokenCount;
+        ComputedCount = parent.ComputedCount;
+        Cumulative = parent.Cumulative;
+        InFlightCount = 0;
+        FinishReason = FinishReason.None;
     }
 
     /// <summary>Keeps the log-probabilities of prompt tokens [first, first + count); those a recomputation gives again are dropped.</summary>

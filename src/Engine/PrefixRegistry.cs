@@ -1,0 +1,64 @@
+namespace NativeLM.Engine;
+
+/// <summary>Names of registered prefixes and how many KV blocks they keep. Any thread.</summary>
+internal sealed class PrefixRegistry
+{
+    /// <summary>Most prefixes.</summary>
+    public const int CountMax = 64;
+
+    private const int NameLengthMax = 64;
+
+    private readonly Dictionary<string, Entry> _entries = [];
+    private int _blockCount;
+
+    /// <summary>Blocks kept or about to be.</summary>
+    public int BlockCount => Volatile.Read(ref _blockCount);
+
+    /// <summary>Takes a name before its prefix is computed.</summary>
+    public void Reserve(string name, int blocks)
+    {
+        lock (_entries)
+        {
+            if (string.IsNullOrWhiteSpace(name) || name.Length > NameLengthMax)
+                throw Refused($"name: found {name?.Length ?? 0} characters, needed 1 to {NameLengthMax}");
+            if (_entries.ContainsKey(name))
+                throw Refused($"name: a prefix '{name}' is registered already; release it first");
+            if (_entries.Count >= CountMax)
+                throw Refused($"found {_entries.Count} registered prefixes, the limit is {CountMax}; release one first");
+            _entries.Add(name, new Entry(blocks, null));
+            _blockCount += blocks;
+        }
+    }
+
+    /// <summary>Its prefix is computed.</summary>
+    public SharedPrefix Settle(string name, SharedPrefix prefix)
+    {
+        lock (_entries)
+            if (_entries.TryGetValue(name, out Entry? entry))
+                _entries[name] = entry with { Prefix = prefix };
+        return prefix;
+    }
+
+    /// <summary>Frees a name; false if it is not taken.</summary>
+    public bool Remove(string name)
+    {
+        lock (_entries)
+        {
+            if (!_entries.Remove(name, out Entry? entry))
+                return false;
+            _blockCount -= entry.Blocks;
+            return true;
+        }
+    }
+
+    /// <summary>Those that are computed, by name.</summary>
+    public IReadOnlyList<SharedPrefix> List()
+    {
+        lock (_entries)
+            return [.. _entries.Values.Select(entry => entry.Prefix).OfType<SharedPrefix>().OrderBy(prefix => prefix.Name, StringComparer.Ordinal)];
+    }
+
+    private static RequestRejectedException Refused(string found) => new(RejectionKind.InvalidValue, found, "name");
+
+    private sealed record Entry(int Blocks, SharedPrefix? Prefix);
+}
