@@ -26,13 +26,19 @@ public sealed class QueueTests
     [Fact]
     public async Task One_key_cannot_fill_the_queue_of_all()
     {
-        using ManualResetEventSlim gate = new();
-        ScriptedExecutor executor = new() { BeforeStep = _ => gate.Wait(Patience) };
+        using ManualResetEventSlim gate = new(), started = new();
+        ScriptedExecutor executor = new()
+        {
+            BeforeStep = _ =>
+            {
+                started.Set();
+                gate.Wait(Patience);
+            },
+        };
         await using LlmEngine engine = TestEngine.Start(isAsync: false, executor, sequences: 1, queuedRequests: 8);
         GenerationRequest flood = TestEngine.Request(maxTokens: 1) with { Key = "flood" }, other = TestEngine.Request(maxTokens: 1) with { Key = "other" };
         List<Generation> all = [engine.Submit(other)];
-        while (engine.Metrics.RequestsRunning.Value == 0 && executor.StepCount == 0)
-            await Task.Yield();
+        Assert.True(started.Wait(Patience)); // its step is held
         RequestRejectedException? refused = null;
         for (int i = 0; i < 8 && refused is null; i++)
             try
@@ -54,10 +60,18 @@ public sealed class QueueTests
     [Fact]
     public async Task A_wide_request_counts_as_many_in_the_queue()
     {
-        using ManualResetEventSlim gate = new();
-        ScriptedExecutor executor = new() { BeforeStep = _ => gate.Wait(Patience) };
+        using ManualResetEventSlim gate = new(), started = new();
+        ScriptedExecutor executor = new()
+        {
+            BeforeStep = _ =>
+            {
+                started.Set();
+                gate.Wait(Patience);
+            },
+        };
         await using LlmEngine engine = TestEngine.Start(isAsync: false, executor, queuedRequests: 4);
-        Generation first = engine.Submit(TestEngine.Request(maxTokens: 1)); // fills the step
+        Generation first = engine.Submit(TestEngine.Request(maxTokens: 1));
+        Assert.True(started.Wait(Patience)); // its step is held, so it no longer waits
         Generation second = engine.Submit(TestEngine.Request(maxTokens: 1));
         GenerationRequest wide = TestEngine.Request(maxTokens: 1, sampling: new SamplingParams { N = 4 });
         Assert.Equal(RejectionKind.QueueFull, Assert.Throws<RequestRejectedException>(() => engine.Submit(wide)).Kind);
