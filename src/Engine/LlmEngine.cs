@@ -87,6 +87,7 @@ public sealed class LlmEngine : IAsyncDisposable
             PrefixCaching = options.EnablePrefixCaching,
             PrefixHashSeed = options.PrefixHashSeed ?? new UInt128((ulong)Random.Shared.NextInt64(), (ulong)Random.Shared.NextInt64()),
             PreemptionMode = options.PreemptionMode,
+            Costs = (executor as ModelRunner)?.Costs,
             OvertakesMax = options.MaxOvertakes,
         };
         _loop = new EngineLoop(
@@ -236,6 +237,7 @@ public sealed class LlmEngine : IAsyncDisposable
         EosTokenIds = runner.EosTokenIds,
         IsAsync = runner.IsAsync,
         BlockBytes = runner.BlockBytes,
+        HostBlockCount = runner.HostBlockCount,
         StartupReport = runner.StartupReport,
     };
 

@@ -111,9 +111,6 @@ internal sealed unsafe class ModelRunner : IStepExecutor
 
     public int BlockSize => _limits.BlockSize;
 
-    /// <summary>Bytes of one KV block over all layers.</summary>
-    public long BlockBytes { get; }
-
     public int MaxSequences => _limits.MaxSequences;
 
     public int MaxBatchedTokens => _limits.MaxBatchedTokens;
