@@ -101,6 +101,7 @@ internal sealed class EngineLoop
         _scheduler.Plan(next.Plan);
         if (next.Plan.IsEmpty && _inFlight is null)
         {
+            ReportEnded(); // planning ends those whose deadline has passed
             Rest(closed);
             return;
         }

@@ -89,11 +89,9 @@ public sealed class LlmEngine : IAsyncDisposable
             PreemptionMode = options.PreemptionMode,
             Costs = (executor as ModelRunner)?.Costs,
             OvertakesMax = options.MaxOvertakes,
-            Reservation = options.Reservation,
-            ContextMax = info.MaxModelLength,
         };
         _loop = new EngineLoop(
-            executor, limits, info.IsAsync, info.BlockBytes, _time, _queue, new StepRecorder(Metrics, Health, _time), Health, _logger);
+            executor, limits, info.IsAsync, info.BlockBytes, _time, _queue, new StepRecorder(Metrics, Health, _time, info.BlockBytes), Health, _logger);
         _loop.Start();
         EngineLog.Started(_logger, info.ModelName, info.Device, info.BlockCount - 1, info.BlockSize, info.MaxSequences, info.MaxBatchedTokens);
     }
@@ -138,7 +136,7 @@ public sealed class LlmEngine : IAsyncDisposable
     /// Computes a prefix and keeps its full blocks in the KV pool until it is released. Requests of the same key and salt that begin with the
     /// same tokens use them, as they use any cached prefix. Returns once it is computed.
     /// </summary>
-    /// <param name="name">1 to 64 characters, not in use.</param>
+    /// <param name="name">1 to 129 characters, not in use.</param>
     /// <param name="ids">At least one block of tokens; those beyond the last full block are not kept.</param>
     /// <param name="cacheSalt">See <see cref="GenerationRequest.CacheSalt"/>.</param>
     /// <param name="key">See <see cref="GenerationRequest.Key"/>.</param>

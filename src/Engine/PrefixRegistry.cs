@@ -6,7 +6,7 @@ internal sealed class PrefixRegistry
     /// <summary>Most prefixes.</summary>
     public const int CountMax = 64;
 
-    private const int NameLengthMax = 64;
+    private const int NameLengthMax = 129; // two names of 64 and what stands between them
 
     private readonly Dictionary<string, Entry> _entries = [];
     private int _blockCount;

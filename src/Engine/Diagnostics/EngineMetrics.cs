@@ -153,7 +153,7 @@ public sealed class EngineMetrics
     internal Counter TokensOf(string? key) => key is not null && _tokensOfKey.TryGetValue(key, out Counter? own) ? own : _anonymousTokens;
 
     private static Counter KeyServed(string name) => new(
-        "nativelm:key_served_tokens_total", "Prompt tokens computed and tokens drawn, by API key.", "key_name", name);
+        "nativelm:key_served_tokens_total", "Prompt tokens computed and tokens drawn for requests that ended, by API key.", "key_name", name);
 
     private T Add<T>(T metric) where T : Metric
     {

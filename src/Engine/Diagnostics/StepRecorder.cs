@@ -5,7 +5,7 @@ using NativeLM.Engine.Sequences;
 namespace NativeLM.Engine.Diagnostics;
 
 /// <summary>Turns what happens on the engine thread into metrics. Reads the clock a few times per step, never per token. Engine thread only.</summary>
-internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, TimeProvider time)
+internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, TimeProvider time, long blockBytes)
 {
     private long _begun;
     private long _planned;
@@ -58,6 +58,8 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
         metrics.Ended(reason).Add();
         if (reason == FinishReason.DeadlineExceeded)
             metrics.DeadlinesExceeded.Add();
+        if (times.TokenCount > 0 && generation.Group.Key is KeyQueue key)
+            metrics.TokensOf(key.Name).Add(generation.PromptTokenCount - generation.CachedTokenCount + times.TokenCount);
         metrics.EndToEnd.Observe(Seconds(times.Arrived, now));
         metrics.RequestPromptTokens.Observe(generation.PromptTokenCount);
         metrics.RequestGenerationTokens.Observe(times.TokenCount);
@@ -110,7 +112,17 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
         metrics.KvBlocksUsed.Set(pool.UsedCount);
         metrics.KvUsage.Set((double)pool.UsedCount / pool.UsableCount);
         metrics.Preemptions.Set(scheduler.PreemptionCount);
+        metrics.PreemptionsByRecompute.Set(scheduler.RecomputePreemptionCount);
+        metrics.PreemptionsBySwap.Set(scheduler.SwapPreemptionCount);
         metrics.RecomputedTokens.Set(scheduler.RecomputedTokenCount);
+        metrics.SwapOutBytes.Set(scheduler.SwappedOutBlockCount * blockBytes);
+        metrics.SwapInBytes.Set(scheduler.SwappedInBlockCount * blockBytes);
+        metrics.KvBlocksEvictable.Set(pool.EvictableCount);
+        metrics.KvBlocksShared.Set(pool.SharedCount);
+        metrics.HostBlocksUsed.Set(scheduler.Blocks.Host.UsedCount);
+        metrics.PrefixCacheQueries.Set(scheduler.Blocks.QueriedTokens);
+        metrics.PrefixCacheHits.Set(scheduler.Blocks.HitTokens);
+        metrics.CopiesOnWrite.Set(scheduler.Blocks.CopyCount);
     }
 
     /// <summary>A row's logits were not finite.</summary>

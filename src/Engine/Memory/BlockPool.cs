@@ -37,6 +37,9 @@ internal sealed class BlockPool
     /// <summary>Blocks without an owner that the prefix cache knows: a hit revives them, need for blocks evicts them.</summary>
     public int EvictableCount { get; private set; }
 
+    /// <summary>Blocks with more than one owner.</summary>
+    public int SharedCount { get; private set; }
+
     /// <summary>Owners of a block.</summary>
     public int References(int block) => _nodes[Checked(block)].References;
 
@@ -63,13 +66,13 @@ internal sealed class BlockPool
     }
 
     /// <summary>Adds an owner to a block that has one.</summary>
-    public void AddReference(int block) => _nodes[Owned(block)].References++;
+    public void AddReference(int block) => SharedCount += _nodes[Owned(block)].References++ == 1 ? 1 : 0;
 
     /// <summary>Adds an owner to each of some blocks that have one.</summary>
     public void AddReferences(ReadOnlySpan<int> blocks)
     {
         foreach (int block in blocks)
-            _nodes[Owned(block)].References++;
+            SharedCount += _nodes[Owned(block)].References++ == 1 ? 1 : 0;
     }
 
     /// <summary>Adds an owner to an indexed block, whether or not it has one: a hit of the prefix cache.</summary>
@@ -79,7 +82,10 @@ internal sealed class BlockPool
         if (!node.IsIndexed)
             throw new InvalidOperationException($"KV block {block} is not in the prefix cache");
         if (node.References++ > 0)
+        {
+            SharedCount += node.References == 2 ? 1 : 0;
             return;
+        }
         Unlink(in node);
         EvictableCount--;
     }
@@ -91,7 +97,10 @@ internal sealed class BlockPool
     {
         ref Node node = ref _nodes[Owned(block)];
         if (--node.References > 0)
+        {
+            SharedCount -= node.References == 1 ? 1 : 0;
             return;
+        }
         if (node.IsIndexed)
         {
             Link(block, after: _nodes[NullBlock].Previous);
@@ -140,11 +149,14 @@ internal sealed class BlockPool
     public void CheckInvariants()
     {
         CheckBalance();
-        int used = 0;
+        int used = 0, shared = 0;
         for (int block = 1; block < _nodes.Length; block++)
+        {
             used += _nodes[block].References > 0 ? 1 : 0;
-        if (used != UsedCount)
-            throw new InvariantException($"KV pool: {used} blocks have owners, the count says {UsedCount}");
+            shared += _nodes[block].References > 1 ? 1 : 0;
+        }
+        if (used != UsedCount || shared != SharedCount)
+            throw new InvariantException($"KV pool: {used} blocks have owners, {shared} several; the counts say {UsedCount} and {SharedCount}");
         int free = 0, evictable = 0;
         for (int block = _nodes[NullBlock].Next, previous = NullBlock; block != NullBlock; previous = block, block = _nodes[block].Next)
         {
