@@ -9,7 +9,8 @@ using NativeLM.Server.Validation;
 namespace NativeLM.Server;
 
 /// <summary>A loaded engine with what the routes need beside it.</summary>
-internal sealed record LoadedEngine(LlmEngine Engine, ServedModel Model, RequestMapper Mapper, PromptBuilder Prompts);
+internal sealed record LoadedEngine(
+    LlmEngine Engine, ServedModel Model, RequestMapper Mapper, PromptBuilder Prompts, SharedPrefixes Prefixes);
 
 /// <summary>The engine's life as the HTTP side sees it: loading, ready, draining, failed.</summary>
 internal sealed class EngineHost(ServerOptions options) : IAsyncDisposable
@@ -46,7 +47,8 @@ internal sealed class EngineHost(ServerOptions options) : IAsyncDisposable
     public void Attach(LlmEngine engine)
     {
         ServedModel model = Describe(engine, options.ServedModelNames);
-        _loaded = new LoadedEngine(engine, model, new RequestMapper(model, options.Limits), new PromptBuilder(engine, model));
+        _loaded = new LoadedEngine(engine, model, new RequestMapper(model, options.Limits), new PromptBuilder(engine, model),
+            new SharedPrefixes(engine, options.Limits.SharedPrefixesMax));
     }
 
     /// <summary>What the checks of requests need to know of an engine. Without names it answers to its own.</summary>

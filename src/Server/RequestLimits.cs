@@ -1,4 +1,5 @@
 using System.Globalization;
+using NativeLM.Engine;
 
 namespace NativeLM.Server;
 
@@ -50,8 +51,17 @@ internal sealed record RequestLimits
     /// <summary>Tools of a chat request.</summary>
     public int ToolsMax { get; init; } = 512;
 
-    /// <summary>Choices per prompt.</summary>
-    public int ChoicesMax { get; init; } = 128;
+    /// <summary>Sequences per prompt: n and best_of.</summary>
+    public int ChoicesMax { get; init; } = SamplingParams.WidthMax;
+
+    /// <summary>Sequences of all prompts of a request.</summary>
+    public int SequencesMax { get; init; } = 1024;
+
+    /// <summary>Characters of cache_salt.</summary>
+    public int CacheSaltCharsMax { get; init; } = 256;
+
+    /// <summary>Prefixes registered by name at a time.</summary>
+    public int SharedPrefixesMax { get; init; } = 64;
 
     /// <summary>Stop strings.</summary>
     public int StopStringsMax { get; init; } = 32;
@@ -79,6 +89,6 @@ internal sealed record RequestLimits
         $"body {BodyBytesMax} bytes, request line {RequestLineBytesMax}, headers {HeaderBytesMax} in {HeaderCountMax}, "
         + $"header time {HeaderTimeout.TotalSeconds} s, rate {BytesPerSecondMin} B/s after {RateGrace.TotalSeconds} s, connections {ConnectionsMax}, "
         + $"keep-alive {KeepAliveTimeout.TotalSeconds} s, unsent {UnsentBytesMax} bytes, JSON depth {JsonDepthMax}, keys {ObjectKeysMax}, "
-        + $"messages {MessagesMax}, prompts {PromptsMax}, tools {ToolsMax}, stops {StopStringsMax} of {StopStringBytesMax} bytes, "
-        + $"logit_bias {LogitBiasMax}, logprobs {LogprobsMax}");
+        + $"messages {MessagesMax}, prompts {PromptsMax}, n {ChoicesMax}, sequences {SequencesMax}, tools {ToolsMax}, stops {StopStringsMax} of {StopStringBytesMax} bytes, "
+        + $"logit_bias {LogitBiasMax}, logprobs {LogprobsMax}, shared prefixes {SharedPrefixesMax}");
 }

@@ -76,6 +76,7 @@ internal sealed class ServerHost : IAsyncDisposable
         ModelEndpoints.Map(router, engine);
         TokenEndpoints.Map(router, engine);
         GenerationEndpoints.Map(router, engine);
+        PrefixEndpoints.Map(router, engine);
         return router;
     }
 

@@ -1,4 +1,6 @@
 using System.Net;
+using NativeLM.Engine;
+using NativeLM.Server.Http;
 
 namespace NativeLM.Server;
 
@@ -12,7 +14,7 @@ internal sealed record ServerOptions
     public int Port { get; init; } = 8000;
 
     /// <summary>Accepted API keys; empty: no authentication.</summary>
-    public IReadOnlyList<string> ApiKeys { get; init; } = [];
+    public IReadOnlyList<ApiKey> ApiKeys { get; init; } = [];
 
     /// <summary>Lets a non-loopback address be served without a key.</summary>
     public bool AllowUnauthenticated { get; init; }
@@ -29,6 +31,12 @@ internal sealed record ServerOptions
     /// <summary>After the grace: time for running requests to finish; then they are cancelled.</summary>
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Lets clients keep prefixes in the KV pool by name and empty the prefix cache: what they keep is missing to others.</summary>
+    public bool EnablePrefixRegistration { get; init; }
+
+    /// <summary>Texts that are computed at start and stay in the KV pool, by name.</summary>
+    public IReadOnlyList<(string Name, string Text)> SharedPrefixes { get; init; } = [];
+
     /// <summary>Silence on a stream after which a comment line is sent.</summary>
     public TimeSpan KeepAliveInterval { get; init; } = TimeSpan.FromSeconds(15);
 
@@ -44,8 +52,10 @@ internal sealed record ServerOptions
     {
         Require(Port is >= 0 and <= 65535, $"--port: found {Port}, needed 0 to 65535");
         Require(!string.IsNullOrWhiteSpace(Host), "--host: found nothing, needed an address such as 127.0.0.1");
-        Require(ApiKeys.All(static key => key.Length is >= 1 and <= 1024 && key.All(static c => c is > ' ' and < '\x7f')),
-            "--api-key: needed 1 to 1024 printable ASCII characters without spaces");
+        Require(SharedPrefixes.DistinctBy(static prefix => prefix.Name, StringComparer.Ordinal).Count() == SharedPrefixes.Count,
+            "--shared-prefix: found a name twice");
+        Require(ApiKeys.DistinctBy(static key => key.Name, StringComparer.Ordinal).Count() == ApiKeys.Count, "API keys: found a name twice");
+        Require(Limits.ChoicesMax is >= 1 and <= SamplingParams.WidthMax, $"--max-n: found {Limits.ChoicesMax}, needed 1 to {SamplingParams.WidthMax}");
         Require(ServedModelNames.All(static name => name.Length is >= 1 and <= 256 && !name.Any(char.IsControl)),
             "--served-model-name: needed 1 to 256 characters without control characters");
         Require(IsLoopback || ApiKeys.Count > 0 || AllowUnauthenticated,

@@ -14,6 +14,8 @@ public sealed class DescriptionTests(TestServer server) : IClassFixture<TestServ
     [InlineData("")]
     [InlineData(",\"logprobs\":true,\"top_logprobs\":2")]
     [InlineData(",\"stop\":\"fox\"")]
+    [InlineData(",\"n\":3,\"logprobs\":true")]
+    [InlineData(",\"n\":2,\"include_sharing_report\":true")]
     public async Task Chat_answers_fit(string options)
     {
         AssertFits(await server.AskAsync("/v1/chat/completions", Chat + options + "}"), "CreateChatCompletionResponse");
@@ -23,6 +25,8 @@ public sealed class DescriptionTests(TestServer server) : IClassFixture<TestServ
     [InlineData("")]
     [InlineData(",\"logprobs\":true,\"top_logprobs\":2")]
     [InlineData(",\"stream_options\":{\"include_usage\":true}")]
+    [InlineData(",\"n\":3")]
+    [InlineData(",\"n\":2,\"logprobs\":true,\"top_logprobs\":1,\"stream_options\":{\"include_usage\":true}")]
     public async Task Chat_chunks_fit(string options)
     {
         List<string> events = await server.StreamAsync("/v1/chat/completions", Chat + options + ",\"stream\":true}");
@@ -35,6 +39,8 @@ public sealed class DescriptionTests(TestServer server) : IClassFixture<TestServ
     [Theory]
     [InlineData("")]
     [InlineData(",\"logprobs\":3")]
+    [InlineData(",\"n\":3,\"best_of\":4,\"logprobs\":1")]
+    [InlineData(",\"n\":2,\"use_beam_search\":true")]
     public async Task Completions_fit(string options) =>
         AssertFits(await server.AskAsync("/v1/completions", $$"""{"prompt":"Hello"{{options}}}"""), "CreateCompletionResponse");
 

@@ -1,4 +1,6 @@
 using System.ClientModel;
+using System.ClientModel.Primitives;
+using System.Text.Json;
 using NativeLM.Server;
 using NativeLM.Server.Tests;
 using OpenAI;
@@ -15,7 +17,7 @@ public sealed class OpenAIClientTests : IAsyncLifetime
     private TestServer _server = null!;
 
     public async ValueTask InitializeAsync() =>
-        _server = await TestServer.CreateAsync(new ServerOptions { Port = 0, ApiKeys = [Key], ServedModelNames = ["test-model", "org/model"] });
+        _server = await TestServer.CreateAsync(new ServerOptions { Port = 0, ApiKeys = [new("conformance", Key)], ServedModelNames = ["test-model", "org/model"] });
 
     public ValueTask DisposeAsync() => _server.DisposeAsync();
 
@@ -65,6 +67,63 @@ public sealed class OpenAIClientTests : IAsyncLifetime
         Assert.Equal(plain.Content[0].Text, text);
         Assert.Equal(ChatFinishReason.Length, finish);
         Assert.Equal(50, usage!.OutputTokenCount);
+    }
+
+    /// <summary>The client's types show the first choice; the answer behind them has both.</summary>
+    [Fact]
+    public async Task Two_choices_of_a_chat_are_read()
+    {
+        ClientResult<ChatCompletion> result = await Chat().CompleteChatAsync([new UserChatMessage("Hello!")], TwoChoices());
+        using JsonDocument answer = JsonDocument.Parse(result.GetRawResponse().Content);
+        JsonElement choices = answer.RootElement.GetProperty("choices");
+        Assert.Equal([0, 1], choices.EnumerateArray().Select(static choice => choice.GetProperty("index").GetInt32()));
+        Assert.NotEqual(Content(choices[0]), Content(choices[1]));
+        Assert.Equal(Content(choices[0]), result.Value.Content[0].Text);
+        Assert.Equal(60, result.Value.Usage.OutputTokenCount);
+
+        static string? Content(JsonElement choice) => choice.GetProperty("message").GetProperty("content").GetString();
+    }
+
+    [Fact]
+    public async Task Two_streamed_choices_are_those_of_the_plain_answer()
+    {
+        ClientResult<ChatCompletion> plain = await Chat().CompleteChatAsync([new UserChatMessage("Hello!")], TwoChoices());
+        using JsonDocument answer = JsonDocument.Parse(plain.GetRawResponse().Content);
+        string[] texts = ["", ""];
+        List<int> ends = [];
+        await foreach (StreamingChatCompletionUpdate update in Chat().CompleteChatStreamingAsync([new UserChatMessage("Hello!")], TwoChoices()))
+        {
+            using JsonDocument chunk = JsonDocument.Parse(ModelReaderWriter.Write(update));
+            if (chunk.RootElement.GetProperty("choices").GetArrayLength() == 0)
+                continue;
+            int index = chunk.RootElement.GetProperty("choices")[0].GetProperty("index").GetInt32();
+            texts[index] += string.Concat(update.ContentUpdate.Select(static part => part.Text));
+            if (update.FinishReason is not null)
+                ends.Add(index);
+        }
+        Assert.Equal([0, 1], ends.Order());
+        for (int i = 0; i < texts.Length; i++)
+            Assert.Equal(answer.RootElement.GetProperty("choices")[i].GetProperty("message").GetProperty("content").GetString(), texts[i]);
+    }
+
+    /// <summary>The client has no types for completions; its pipeline carries any request.</summary>
+    [Theory]
+    [InlineData("\"n\":2", 2, 40)]
+    [InlineData("\"n\":1,\"best_of\":3", 1, 60)]
+    [InlineData("\"n\":2,\"use_beam_search\":true", 2, 40)]
+    public async Task Completions_have_as_many_choices_as_asked(string options, int count, int tokens)
+    {
+        ClientPipeline pipeline = Chat().Pipeline;
+        using PipelineMessage message = pipeline.CreateMessage();
+        message.Request.Method = "POST";
+        message.Request.Uri = new Uri(_server.Address, "/v1/completions");
+        message.Request.Headers.Set("Content-Type", "application/json");
+        message.Request.Content = BinaryContent.Create(BinaryData.FromString($$"""{"prompt":"Hello","max_tokens":20,{{options}}}"""));
+        await pipeline.SendAsync(message);
+        using JsonDocument answer = JsonDocument.Parse(message.Response!.Content);
+        Assert.Equal(200, message.Response.Status);
+        Assert.Equal(count, answer.RootElement.GetProperty("choices").GetArrayLength());
+        Assert.Equal(tokens, answer.RootElement.GetProperty("usage").GetProperty("completion_tokens").GetInt32());
     }
 
     [Fact]
@@ -138,11 +197,20 @@ public sealed class OpenAIClientTests : IAsyncLifetime
         await _server.AssertIdleAsync();
     }
 
+    private static ChatCompletionOptions TwoChoices()
+    {
+        ChatCompletionOptions options = new() { MaxOutputTokenCount = 30, Temperature = 1 };
+#pragma warning disable SCME0001 // Fields that the client has no property for.
+        options.Patch.Set("$.n"u8, 2);
+#pragma warning restore SCME0001
+        return options;
+    }
+
     private ChatClient Chat() => new("test-model", new ApiKeyCredential(Key), Options());
 
     private OpenAIClientOptions Options() => new()
     {
         Endpoint = new Uri(_server.Address, "/v1"),
-        RetryPolicy = new System.ClientModel.Primitives.ClientRetryPolicy(0),
+        RetryPolicy = new ClientRetryPolicy(0),
     };
 }

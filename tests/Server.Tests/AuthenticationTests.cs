@@ -10,7 +10,7 @@ public sealed class AuthenticationTests : IAsyncLifetime
     private const string Key = "sk-right-key-0123456789";
     private TestServer _server = null!;
 
-    public async ValueTask InitializeAsync() => _server = await TestServer.CreateAsync(new ServerOptions { Port = 0, ApiKeys = [Key, "second-key"] });
+    public async ValueTask InitializeAsync() => _server = await TestServer.CreateAsync(new ServerOptions { Port = 0, ApiKeys = [new("first", Key), new("second", "second-key")] });
 
     public ValueTask DisposeAsync() => _server.DisposeAsync();
 
@@ -109,7 +109,7 @@ public sealed class AuthenticationTests : IAsyncLifetime
     {
         Assert.Throws<ArgumentException>(static () => new ServerOptions { Host = "0.0.0.0" }.Validate());
         Assert.Throws<ArgumentException>(static () => new ServerOptions { Host = "::" }.Validate());
-        new ServerOptions { Host = "0.0.0.0", ApiKeys = ["k"] }.Validate();
+        new ServerOptions { Host = "0.0.0.0", ApiKeys = [new("only", "k")] }.Validate();
         new ServerOptions { Host = "0.0.0.0", AllowUnauthenticated = true }.Validate();
         new ServerOptions { Host = "::1" }.Validate();
     }

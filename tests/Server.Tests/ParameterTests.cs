@@ -41,6 +41,18 @@ public sealed class ParameterTests(TestServer server) : IClassFixture<TestServer
     [InlineData("ignore_eos", "0")]
     [InlineData("response_format", "\"json\"")]
     [InlineData("tools", "{}")]
+    [InlineData("best_of", "2.5")]
+    [InlineData("best_of", "{}")]
+    [InlineData("use_beam_search", "\"yes\"")]
+    [InlineData("length_penalty", "\"1\"")]
+    [InlineData("early_stopping", "1")]
+    [InlineData("early_stopping", "[]")]
+    [InlineData("priority", "0.5")]
+    [InlineData("priority", "\"high\"")]
+    [InlineData("cache_salt", "5")]
+    [InlineData("deadline_ms", "\"1s\"")]
+    [InlineData("deadline_ms", "1.5")]
+    [InlineData("include_sharing_report", "1")]
     [InlineData("user", "\"x\"", true)]
     public async Task A_wrong_type_is_400_and_named(string field, string value, bool isValid = false)
     {
@@ -115,6 +127,20 @@ public sealed class ParameterTests(TestServer server) : IClassFixture<TestServer
     [InlineData("stream_options", "{\"include_usage\":true}")]
     [InlineData("tool_choice", "\"auto\"")]
     [InlineData("request_id", "\"a b\"")]
+    [InlineData("priority", "2147483648")]
+    [InlineData("priority", "-2147483649")]
+    [InlineData("n", "129")]
+    [InlineData("best_of", "129")]
+    [InlineData("best_of", "-1")]
+    [InlineData("length_penalty", "10.1")]
+    [InlineData("length_penalty", "-10.1")]
+    [InlineData("length_penalty", "1e400")]
+    [InlineData("early_stopping", "\"always\"")]
+    [InlineData("early_stopping", "\"Never\"")]
+    [InlineData("deadline_ms", "0")]
+    [InlineData("deadline_ms", "-5")]
+    [InlineData("deadline_ms", "86400001")]
+    [InlineData("deadline_ms", "9223372036854775808")]
     [InlineData("cache_salt", "\"\"")]
     public async Task A_value_out_of_range_is_400_and_named(string field, string value)
     {
@@ -146,6 +172,16 @@ public sealed class ParameterTests(TestServer server) : IClassFixture<TestServer
     [InlineData("response_format", "{\"type\":\"text\"}")]
     [InlineData("priority", "-5")]
     [InlineData("use_beam_search", "false")]
+    [InlineData("n", "64")]
+    [InlineData("n", "2.0")]
+    [InlineData("best_of", "2")]
+    [InlineData("length_penalty", "1")]
+    [InlineData("early_stopping", "false")]
+    [InlineData("priority", "-2147483648")]
+    [InlineData("priority", "2147483647")]
+    [InlineData("cache_salt", "\"tenant\"")]
+    [InlineData("deadline_ms", "86400000")]
+    [InlineData("include_sharing_report", "true")]
     [InlineData("parallel_tool_calls", "true")]
     [InlineData("metadata", "{\"a\":\"b\"}")]
     [InlineData("store", "true")]
@@ -156,10 +192,6 @@ public sealed class ParameterTests(TestServer server) : IClassFixture<TestServer
     }
 
     [Theory]
-    [InlineData("n", "2")]
-    [InlineData("best_of", "2")]
-    [InlineData("use_beam_search", "true")]
-    [InlineData("length_penalty", "2")]
     [InlineData("suffix", "\"x\"")]
     [InlineData("prompt_embeds", "\"AAAA\"")]
     [InlineData("audio", "{\"voice\":\"x\"}")]
@@ -176,7 +208,6 @@ public sealed class ParameterTests(TestServer server) : IClassFixture<TestServer
     [InlineData("tools", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]")]
     [InlineData("functions", "[{\"name\":\"f\"}]")]
     [InlineData("function_call", "\"auto\"")]
-    [InlineData("deadline_ms", "100")]
     [InlineData("repetition_detection", "{\"max_pattern_size\":3}")]
     [InlineData("chat_template", "\"{{ 7 * 7 }}\"")]
     [InlineData("spaces_between_special_tokens", "false")]
@@ -195,7 +226,7 @@ public sealed class ParameterTests(TestServer server) : IClassFixture<TestServer
         string biases = $"{{{string.Join(',', Enumerable.Range(0, 200_000).Select(i => $"\"{i}\":1"))}}}";
         string longStop = $"\"{new string('s', 1 << 20)}\"";
         foreach ((string field, string value) in ((string, string)[])[("stop", stops), ("logit_bias", biases), ("stop", longStop),
-            ("user", longStop), ("suffix", longStop)])
+            ("user", longStop), ("suffix", longStop), ("cache_salt", longStop), ("early_stopping", longStop)])
         {
             using HttpResponseMessage response = await server.PostAsync("/v1/completions", $$"""{"prompt":"a","{{field}}":{{value}}}""");
             Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);

@@ -70,6 +70,20 @@ public sealed class TestServer : IAsyncLifetime
             .Select(static e => e["data: ".Length..])];
     }
 
+    /// <summary>Runs something with the requests of an API key.</summary>
+    public async Task<T> AsAsync<T>(string key, Func<Task<T>> act)
+    {
+        Http.DefaultRequestHeaders.Authorization = new("Bearer", key);
+        try
+        {
+            return await act();
+        }
+        finally
+        {
+            Http.DefaultRequestHeaders.Authorization = null;
+        }
+    }
+
     /// <summary>The error object, complete and with this code and parameter.</summary>
     public static async Task<string> AssertErrorAsync(HttpResponseMessage response, string code, string? parameter = null)
     {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using NativeLM.Engine;
 
 namespace NativeLM.Server.CommandLine;
@@ -40,6 +41,31 @@ internal sealed class EngineFlags
         "Most waiting requests; more are answered 429. Default: 4 x max-num-seqs.", "--max-num-queued-reqs");
     private readonly Option<long?> _maxQueuedTokens = Flag.Of<long?>("--max-queued-tokens", "Most prompt tokens of waiting requests.",
         "--max-num-queued-tokens");
+    private readonly Option<int?> _maxQueuedPerKey = Flag.Of<int?>("--max-queued-requests-per-key",
+        "Most waiting requests of one API key. Default: half of all once there are two keys.");
+    private readonly Option<SchedulingPolicy> _policy = Choice("--scheduling-policy",
+        "Who is served first: fcfs (who came first), priority (the lowest priority field of the request).", SchedulingPolicy.Fcfs,
+        ("fcfs", SchedulingPolicy.Fcfs), ("priority", SchedulingPolicy.Priority));
+    private readonly Option<int> _maxOvertakes = Flag.With("--max-overtakes",
+        "How often smaller requests may pass a waiting one that does not fit yet.", 16);
+    private readonly Option<long?> _deadline = Flag.Of<long?>("--default-deadline-ms",
+        "Milliseconds after which a request that names no deadline_ms has failed (408). Default: none.");
+    private readonly Option<bool> _prefixCaching = Flag.Of<bool>("--enable-prefix-caching",
+        "Keep KV blocks of finished requests for those that begin alike. This is the default.");
+    private readonly Option<bool> _noPrefixCaching = Flag.Of<bool>("--no-enable-prefix-caching", "Forget KV blocks when a request ends.");
+    private readonly Option<bool> _sharePrefixes = Flag.Of<bool>("--share-prefixes-across-keys",
+        "Let API keys hit each other's cached prefixes. Their timing then tells one what another has asked.");
+    private readonly Option<long?> _hashSeed = Flag.Of<long?>("--prefix-hash-seed", "Seed of the prefix cache's hash, for replays. Default: random.");
+    private readonly Option<double?> _swapSpace = new("--swap-space")
+    {
+        Description = "Host memory in GiB for KV blocks of preempted requests; 0 is none. Default: 4 beside a GPU, 0 on a CPU.",
+        HelpName = "GIB",
+    };
+
+    private readonly Option<PreemptionMode> _preemption = Choice("--preemption-mode",
+        "What becomes of the KV blocks of a request that must make room: recompute (computed again), swap (moved to host memory), auto (the cheaper).",
+        PreemptionMode.Auto, ("auto", PreemptionMode.Auto), ("recompute", PreemptionMode.Recompute), ("swap", PreemptionMode.Swap));
+    private readonly Option<int?> _blockCount = Flag.Of<int?>("--num-gpu-blocks-override", "KV blocks that can be used, on any device. Default: what the memory holds.");
     private readonly Option<string?> _instructionSet = Flag.Of<string?>("--instruction-set",
         "Force a CPU path: scalar, avx2, avx512, avx512_bf16, amx.");
     private readonly Option<Toggle> _graphs = OnOff("--cuda-graphs",
@@ -52,7 +78,8 @@ internal sealed class EngineFlags
     {
         command.Add(_model);
         foreach (Option option in (Option[])[_modelOption, _device, _dtype, _maxModelLength, _blockSize, _maxSequences, _maxBatchedTokens,
-            _kvCacheMemory, _threads, _seed, _maxQueuedRequests, _maxQueuedTokens, _instructionSet, _graphs, _asyncScheduling, _trustRemoteCode])
+            _kvCacheMemory, _blockCount, _swapSpace, _preemption, _prefixCaching, _noPrefixCaching, _sharePrefixes, _hashSeed, _policy, _maxOvertakes,
+            _maxQueuedRequests, _maxQueuedTokens, _maxQueuedPerKey, _deadline, _threads, _seed, _instructionSet, _graphs, _asyncScheduling, _trustRemoteCode])
             command.Add(option);
         command.Validators.Add(Check);
     }
@@ -74,6 +101,16 @@ internal sealed class EngineFlags
             Seed = parsed.GetValue(_seed) is long seed ? unchecked((ulong)seed) : null,
             MaxQueuedRequests = parsed.GetValue(_maxQueuedRequests),
             MaxQueuedTokens = parsed.GetValue(_maxQueuedTokens),
+            MaxQueuedRequestsPerKey = parsed.GetValue(_maxQueuedPerKey),
+            SchedulingPolicy = parsed.GetValue(_policy),
+            MaxOvertakes = parsed.GetValue(_maxOvertakes),
+            DefaultDeadline = Deadline(parsed.GetValue(_deadline)),
+            EnablePrefixCaching = !parsed.GetValue(_noPrefixCaching),
+            SharePrefixesAcrossKeys = parsed.GetValue(_sharePrefixes),
+            PrefixHashSeed = parsed.GetValue(_hashSeed) is long hashSeed ? unchecked((ulong)hashSeed) : null,
+            SwapSpaceBytes = SwapBytes(parsed.GetValue(_swapSpace)),
+            PreemptionMode = parsed.GetValue(_preemption),
+            BlockCountOverride = parsed.GetValue(_blockCount),
             InstructionSet = parsed.GetValue(_instructionSet),
             Graphs = parsed.GetValue(_graphs),
             AsyncScheduling = parsed.GetValue(_asyncScheduling),
@@ -90,9 +127,25 @@ internal sealed class EngineFlags
             result.AddError($"unknown flag {flag.Split('=')[0]}");
         if (result.GetResult(_model) is { Tokens.Count: > 0 } && result.GetResult(_modelOption) is { Implicit: false })
             result.AddError("the model is named twice: as MODEL and with --model");
+        if (result.GetValue(_prefixCaching) && result.GetValue(_noPrefixCaching))
+            result.AddError("--enable-prefix-caching and --no-enable-prefix-caching: found both, needed one");
         if (result.GetResult(_trustRemoteCode) is { Implicit: false })
             result.AddError("--trust-remote-code does not exist here: code that comes with a model is never run");
     }
+
+    private static TimeSpan? Deadline(long? milliseconds) => milliseconds switch
+    {
+        null => null,
+        >= 1 and <= 86_400_000 => TimeSpan.FromMilliseconds(milliseconds.Value),
+        _ => throw new UsageException($"--default-deadline-ms: found {milliseconds}, needed 1 to 86400000"),
+    };
+
+    private static long? SwapBytes(double? gibibytes) => gibibytes switch
+    {
+        null => null,
+        >= 0 and <= 65_536 => (long)(gibibytes.Value * (1L << 30)),
+        _ => throw new UsageException(string.Create(CultureInfo.InvariantCulture, $"--swap-space: found {gibibytes}, needed 0 to 65536 GiB")),
+    };
 
     private static Option<Toggle> OnOff(string name, string description) =>
         Choice(name, description, Toggle.Auto, ("auto", Toggle.Auto), ("on", Toggle.On), ("off", Toggle.Off));

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using NativeLM.Engine;
+using NativeLM.Server.Contracts;
+using NativeLM.Server.Http;
 
 namespace NativeLM.Server.CommandLine;
 
@@ -23,6 +25,7 @@ internal sealed class ServeCommand
             nativelm serve                                        # the demo model on http://127.0.0.1:8000
             nativelm serve ./Llama-3.2-1B --port 9000 --dtype bfloat16
             nativelm serve ./my-model --max-model-len 4096 --kv-cache-memory 2GiB --max-num-seqs 64
+            nativelm serve ./my-model --shared-prefix system=system-prompt.txt   # its blocks stay in the KV cache
             nativelm serve ./my-model --host 0.0.0.0 --api-key "$KEY"   # other machines may ask, with the key
 
             curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \
@@ -33,8 +36,8 @@ internal sealed class ServeCommand
 
     private async Task<int> RunAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        EngineOptions engineOptions = _engine.Read(parsed);
         ServerOptions options = _server.Read(parsed);
+        EngineOptions engineOptions = _engine.Read(parsed) with { KeyWeights = options.ApiKeys.ToDictionary(static key => key.Name, static key => key.Weight) };
         using StopSignals signals = new();
         using StderrLogs logs = new();
         await using ServerHost server = await ServerHost.StartAsync(options, logs);
@@ -45,6 +48,7 @@ internal sealed class ServeCommand
             return CommandLineApp.Success;
         LlmEngine engine = await loading;
         server.Engine.Attach(engine);
+        await KeepPrefixesAsync(server.Engine.RequireLoaded(), options);
         PrintReport(engine.Info, options, server);
         if (await Task.WhenAny(signals.First, FailureOf(engine.Health)) != signals.First)
         {
@@ -81,6 +85,21 @@ internal sealed class ServeCommand
         }
         // What was written is sent; idle connections are closed.
         await server.StopAsync(TimeSpan.FromSeconds(2));
+    }
+
+    /// <summary>Cached prefixes are apart by key, so each key gets its own.</summary>
+    private static async Task KeepPrefixesAsync(LoadedEngine loaded, ServerOptions options)
+    {
+        foreach ((string name, string text) in options.SharedPrefixes)
+        {
+            int[] ids = loaded.Prompts.EncodeText(text, addSpecialTokens: true);
+            IReadOnlyList<ApiKey?> keys = options.ApiKeys.Count > 0 ? [.. options.ApiKeys] : [null];
+            foreach (ApiKey? key in keys)
+            {
+                PrefixCard card = await loaded.Prefixes.RegisterAsync(key, name, ids, cacheSalt: null);
+                Console.WriteLine($"shared prefix {name}{(key is null ? "" : $" of {key.Name}")}: {card.Tokens} tokens, {card.Blocks} KV blocks");
+            }
+        }
     }
 
     private static void PrintReport(EngineInfo info, ServerOptions options, ServerHost server)

@@ -12,4 +12,7 @@ namespace NativeLM.Server.Contracts;
 [JsonSerializable(typeof(HealthAnswer))]
 [JsonSerializable(typeof(VersionAnswer))]
 [JsonSerializable(typeof(LoadAnswer))]
+[JsonSerializable(typeof(PrefixCard))]
+[JsonSerializable(typeof(PrefixList))]
+[JsonSerializable(typeof(PrefixReleased))]
 internal sealed partial class ServerJson : JsonSerializerContext;

@@ -24,9 +24,9 @@ internal static class GenerationEndpoints
             request = loaded.Mapper.Completion(body.RootElement);
         GenerationSettings settings = request.Settings;
         List<int[]> prompts = [.. request.Prompts.Select(prompt => loaded.Prompts.Encode(prompt, settings))];
-        List<Choice> choices = Submit(loaded, settings, prompts, request.Echo);
+        List<PromptRun> runs = Submit(context, loaded, settings, prompts, request.Echo);
         ResponseHead head = new(Id("cmpl-", context, settings), "text_completion", settings.Model, loaded.Model.Fingerprint, isChat: false);
-        await AnswerAsync(context, host, settings, choices, head, new CompletionWriter(settings, Names(loaded, settings), request.Echo));
+        await AnswerAsync(context, host, settings, runs, head, new CompletionWriter(settings, Names(loaded, settings), request.Echo));
     }
 
     private static async Task ChatAsync(HttpContext context, EngineHost host)
@@ -40,32 +40,38 @@ internal static class GenerationEndpoints
             settings = request.Settings;
             prompt = loaded.Prompts.Encode(request.Prompt, settings);
         }
-        List<Choice> choices = Submit(loaded, settings, [prompt], echo: false);
+        List<PromptRun> runs = Submit(context, loaded, settings, [prompt], echo: false);
         string objectName = settings.Stream ? "chat.completion.chunk" : "chat.completion";
         ResponseHead head = new(Id("chatcmpl-", context, settings), objectName, settings.Model, loaded.Model.Fingerprint, isChat: true);
-        await AnswerAsync(context, host, settings, choices, head, new ChatWriter(settings, Names(loaded, settings)));
+        await AnswerAsync(context, host, settings, runs, head, new ChatWriter(settings, Names(loaded, settings)));
     }
 
     /// <summary>Hands every prompt to the engine, or none.</summary>
-    private static List<Choice> Submit(LoadedEngine loaded, GenerationSettings settings, List<int[]> prompts, bool echo)
+    private static List<PromptRun> Submit(HttpContext context, LoadedEngine loaded, GenerationSettings settings, List<int[]> prompts, bool echo)
     {
         bool keepsTokens = settings.ReturnTokenIds || settings.Sampling.Logprobs is not null;
         ModelTokenizer tokenizer = loaded.Engine.Tokenizer;
-        TextOptions options = new() { Stop = settings.Stop, IncludeStop = settings.IncludeStop, SkipSpecialTokens = settings.SkipSpecialTokens };
-        List<Choice> choices = new(prompts.Count);
+        TextOptions options = new()
+        {
+            Stop = settings.Stop,
+            IncludeStop = settings.IncludeStop,
+            SkipSpecialTokens = settings.SkipSpecialTokens,
+            KeepBest = settings.Sampling.UseBeamSearch ? null : settings.Sampling.N,
+            AwaitsEnd = settings.ReportsSharing,
+        };
+        List<PromptRun> runs = new(prompts.Count);
         List<Generation> submitted = new(prompts.Count);
         try
         {
             foreach (int[] ids in prompts)
             {
-                SamplingParams sampling = loaded.Prompts.Limit(settings, ids.Length);
-                Generation tokens = loaded.Engine.Submit(new GenerationRequest { PromptIds = ids, Sampling = sampling });
+                Generation tokens = loaded.Engine.Submit(Request(context, loaded, settings, ids));
                 submitted.Add(tokens);
                 string echoed = echo ? tokenizer.Decode(ids, settings.SkipSpecialTokens) : "";
-                TextGeneration text = new(tokens, tokens.Cancel, tokenizer, options with { ContinuesText = tokenizer.HasText(ids) });
-                choices.Add(new Choice(choices.Count, ids, echoed, tokens, text, keepsTokens, settings.PromptOnly));
+                TextGeneration text = new(tokens, tokenizer, options with { ContinuesText = tokenizer.HasText(ids) });
+                runs.Add(new PromptRun(ids, echoed, tokens, text, settings.Sampling, runs.Count * settings.Sampling.N, keepsTokens, settings.PromptOnly));
             }
-            return choices;
+            return runs;
         }
         catch
         {
@@ -74,10 +80,21 @@ internal static class GenerationEndpoints
         }
     }
 
-    private static Task AnswerAsync(
-        HttpContext context, EngineHost host, GenerationSettings settings, List<Choice> choices, ResponseHead head, ChoiceWriter writer)
+    private static GenerationRequest Request(HttpContext context, LoadedEngine loaded, GenerationSettings settings, int[] ids) => new()
     {
-        GenerationAnswer answer = new(settings, choices, head, writer, host);
+        PromptIds = ids,
+        Sampling = loaded.Prompts.Limit(settings, ids.Length),
+        Priority = settings.Priority,
+        CacheSalt = settings.CacheSalt,
+        Key = Authentication.KeyOf(context)?.Name,
+        Deadline = settings.Deadline,
+        ReportSharing = settings.ReportsSharing,
+    };
+
+    private static Task AnswerAsync(
+        HttpContext context, EngineHost host, GenerationSettings settings, List<PromptRun> runs, ResponseHead head, ChoiceWriter writer)
+    {
+        GenerationAnswer answer = new(settings, runs, head, writer, host);
         return settings.Stream ? answer.WriteStreamAsync(context) : answer.WriteWholeAsync(context);
     }
 

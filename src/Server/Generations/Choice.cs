@@ -5,32 +5,21 @@ using NativeLM.Engine;
 namespace NativeLM.Server.Generations;
 
 /// <summary>One output while it grows: what came since the last chunk was written, and the totals.</summary>
-internal sealed class Choice(int index, int[] promptIds, string promptText, Generation tokens, TextGeneration text, bool keepsTokens, bool promptOnly)
+internal sealed class Choice(int index, PromptRun run, bool keepsTokens, bool promptOnly)
 {
     private readonly StringBuilder _text = new();
     private readonly List<TextToken> _tokens = [];
 
     public int Index { get; } = index;
 
-    public int[] PromptIds { get; } = promptIds;
-
-    /// <summary>The prompt as text; empty unless it is echoed.</summary>
-    public string PromptText { get; } = promptText;
-
-    /// <summary>The output, to be enumerated once.</summary>
-    public TextGeneration Output { get; } = text;
-
-    /// <summary>Prompt tokens that came from the prefix cache.</summary>
-    public int CachedCount => tokens.CachedTokenCount;
+    /// <summary>The prompt it continues.</summary>
+    public PromptRun Prompt { get; } = run;
 
     /// <summary>Text since the last chunk.</summary>
     public StringBuilder Text => _text;
 
     /// <summary>Tokens since the last chunk; kept only where ids or log-probabilities are reported.</summary>
     public IReadOnlyList<TextToken> Tokens => _tokens;
-
-    /// <summary>Reported prompt tokens, or null.</summary>
-    public IReadOnlyList<PromptLogprob>? PromptLogprobs { get; private set; }
 
     /// <summary>True from the first event on.</summary>
     public bool HasBegun { get; private set; }
@@ -54,7 +43,7 @@ internal sealed class Choice(int index, int[] promptIds, string promptText, Gene
     public void Begin(TextEvent first)
     {
         HasBegun = true;
-        PromptLogprobs = first.PromptLogprobs;
+        Prompt.PromptLogprobs ??= first.PromptLogprobs;
     }
 
     /// <summary>Adds an event. <paramref name="stopIds"/> are the request's own: EOS is not reported as a stop reason.</summary>

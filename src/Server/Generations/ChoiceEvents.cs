@@ -7,26 +7,26 @@ namespace NativeLM.Server.Generations;
 /// <summary>One event of one choice.</summary>
 internal readonly record struct ChoiceEvent(Choice Choice, TextEvent Event);
 
-/// <summary>Events of all choices of a request in the order they come. Stopping the enumeration cancels every generation.</summary>
+/// <summary>Events of all choices of a request in the order they come, whichever prompt they continue. Stopping the enumeration cancels every generation.</summary>
 internal static class ChoiceEvents
 {
     private const int BufferedMax = 256;
 
-    public static IAsyncEnumerable<ChoiceEvent> Read(IReadOnlyList<Choice> choices, CancellationToken cancellation) =>
-        choices.Count == 1 ? ReadOne(choices[0], cancellation) : ReadMany(choices, cancellation);
+    public static IAsyncEnumerable<ChoiceEvent> Read(IReadOnlyList<PromptRun> runs, CancellationToken cancellation) =>
+        runs.Count == 1 ? ReadOne(runs[0], cancellation) : ReadMany(runs, cancellation);
 
-    private static async IAsyncEnumerable<ChoiceEvent> ReadOne(Choice choice, [EnumeratorCancellation] CancellationToken cancellation)
+    private static async IAsyncEnumerable<ChoiceEvent> ReadOne(PromptRun run, [EnumeratorCancellation] CancellationToken cancellation)
     {
-        await foreach (TextEvent next in choice.Output.WithCancellation(cancellation))
-            yield return new ChoiceEvent(choice, next);
+        await foreach (TextEvent next in run.Output.WithCancellation(cancellation))
+            yield return new ChoiceEvent(run.Choices[next.Index], next);
     }
 
-    private static async IAsyncEnumerable<ChoiceEvent> ReadMany(IReadOnlyList<Choice> choices,
+    private static async IAsyncEnumerable<ChoiceEvent> ReadMany(IReadOnlyList<PromptRun> runs,
         [EnumeratorCancellation] CancellationToken cancellation)
     {
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         Channel<ChoiceEvent> merged = Channel.CreateBounded<ChoiceEvent>(new BoundedChannelOptions(BufferedMax) { SingleReader = true });
-        Task pumps = PumpAllAsync(choices, merged.Writer, stop.Token);
+        Task pumps = PumpAllAsync(runs, merged.Writer, stop.Token);
         try
         {
             await foreach (ChoiceEvent next in merged.Reader.ReadAllAsync(cancellation))
@@ -39,11 +39,11 @@ internal static class ChoiceEvents
         }
     }
 
-    private static async Task PumpAllAsync(IReadOnlyList<Choice> choices, ChannelWriter<ChoiceEvent> writer, CancellationToken cancellation)
+    private static async Task PumpAllAsync(IReadOnlyList<PromptRun> runs, ChannelWriter<ChoiceEvent> writer, CancellationToken cancellation)
     {
         try
         {
-            await Task.WhenAll(choices.Select(choice => PumpAsync(choice, writer, cancellation)));
+            await Task.WhenAll(runs.Select(run => PumpAsync(run, writer, cancellation)));
             writer.TryComplete();
         }
         catch (Exception failure)
@@ -52,9 +52,9 @@ internal static class ChoiceEvents
         }
     }
 
-    private static async Task PumpAsync(Choice choice, ChannelWriter<ChoiceEvent> writer, CancellationToken cancellation)
+    private static async Task PumpAsync(PromptRun run, ChannelWriter<ChoiceEvent> writer, CancellationToken cancellation)
     {
-        await foreach (TextEvent next in choice.Output.WithCancellation(cancellation))
-            await writer.WriteAsync(new ChoiceEvent(choice, next), cancellation);
+        await foreach (TextEvent next in run.Output.WithCancellation(cancellation))
+            await writer.WriteAsync(new ChoiceEvent(run.Choices[next.Index], next), cancellation);
     }
 }

@@ -9,19 +9,21 @@ namespace NativeLM.Server.Generations;
 
 /// <summary>Answers one request from its running choices: whole, or as a stream of chunks.</summary>
 internal sealed class GenerationAnswer(
-    GenerationSettings settings, IReadOnlyList<Choice> choices, ResponseHead head, ChoiceWriter writer, EngineHost host)
+    GenerationSettings settings, IReadOnlyList<PromptRun> runs, ResponseHead head, ChoiceWriter writer, EngineHost host)
 {
+    private readonly Choice[] _choices = [.. runs.SelectMany(static run => run.Choices)];
+
     /// <summary>Waits for the end of every choice, then writes one JSON body.</summary>
     public async Task WriteWholeAsync(HttpContext context)
     {
-        await foreach (ChoiceEvent next in ChoiceEvents.Read(choices, context.RequestAborted))
+        await foreach (ChoiceEvent next in ChoiceEvents.Read(runs, context.RequestAborted))
             Accept(next);
         ArrayBufferWriter<byte> buffer = new(4096);
         buffer.Write(head.Prefix);
         Utf8JsonWriter json = new(buffer, JsonAnswer.WriterOptions);
-        foreach (Choice choice in choices)
+        foreach (Choice choice in _choices)
         {
-            if (choice != choices[0])
+            if (choice != _choices[0])
                 buffer.Write(","u8);
             json.Reset(buffer);
             writer.WriteWhole(json, choice);
@@ -31,6 +33,13 @@ internal sealed class GenerationAnswer(
         json.Reset(buffer);
         Usage().Write(json);
         json.Flush();
+        if (settings.ReportsSharing)
+        {
+            buffer.Write(",\"nativelm\":"u8);
+            json.Reset(buffer);
+            SharingWriter.Write(json, runs);
+            json.Flush();
+        }
         buffer.Write("}"u8);
         context.Response.ContentType = "application/json";
         context.Response.ContentLength = buffer.WrittenCount;
@@ -43,7 +52,7 @@ internal sealed class GenerationAnswer(
         await using SseStream sse = new(context, host.Options.KeepAliveInterval);
         try
         {
-            await using IAsyncEnumerator<ChoiceEvent> events = ChoiceEvents.Read(choices, context.RequestAborted)
+            await using IAsyncEnumerator<ChoiceEvent> events = ChoiceEvents.Read(runs, context.RequestAborted)
                 .GetAsyncEnumerator(context.RequestAborted);
             while (true)
             {
@@ -100,7 +109,7 @@ internal sealed class GenerationAnswer(
 
     private void WriteDeltas(SseStream sse)
     {
-        foreach (Choice choice in choices)
+        foreach (Choice choice in _choices)
             if (choice.HasDelta && !choice.HasEnded)
                 WriteDelta(sse, choice);
     }
@@ -135,24 +144,36 @@ internal sealed class GenerationAnswer(
         sse.EndEvent();
     }
 
+    /// <summary>One last chunk without choices for what is known at the end only.</summary>
     private void WriteUsage(SseStream sse)
     {
-        if (!settings.IncludeUsage)
+        if (!settings.IncludeUsage && !settings.ReportsSharing)
             return;
         sse.Event(head.Prefix);
-        sse.Raw("],\"usage\":"u8);
-        Usage().Write(sse.Value());
+        sse.Raw("]"u8);
+        if (settings.IncludeUsage)
+        {
+            sse.Raw(",\"usage\":"u8);
+            Usage().Write(sse.Value());
+        }
+        if (settings.ReportsSharing)
+        {
+            sse.Raw(",\"nativelm\":"u8);
+            SharingWriter.Write(sse.Value(), runs);
+        }
         sse.Raw("}"u8);
         sse.EndEvent();
     }
 
     private UsageCounts Usage() => new(
-        choices.Sum(static c => c.PromptIds.Length), choices.Sum(static c => c.CompletionCount), choices.Sum(static c => c.CachedCount));
+        runs.Sum(static run => run.Ids.Length), runs.Sum(static run => run.CompletionCount), runs.Sum(static run => run.CachedCount));
 
     private void ThrowIfFailed(TextEvent next)
     {
         if (next.FinishReason == FinishReason.Error)
             throw new ApiException(500, "internal_error", "The engine could not complete this request.");
+        if (next.FinishReason == FinishReason.DeadlineExceeded)
+            throw new ApiException(408, "deadline_exceeded", "The request's deadline passed before its output was complete.", "deadline_ms");
         if (next.FinishReason == FinishReason.Cancelled)
             throw host.Status == EngineHost.Ok
                 ? new ApiException(408, "request_timeout", "The output was not read fast enough, so it was cancelled.")

@@ -8,21 +8,24 @@ namespace NativeLM.Server.Http;
 /// Default deny: with keys configured, every path but /health needs one, unknown paths included. Keys are compared as SHA-256
 /// digests in fixed time, so that neither length nor content leaks.
 /// </summary>
-internal sealed class Authentication(IReadOnlyList<string> keys)
+internal sealed class Authentication(IReadOnlyList<ApiKey> keys)
 {
     private const string Scheme = "Bearer ";
-    private readonly byte[][] _digests = [.. keys.Select(static key => SHA256.HashData(Encoding.UTF8.GetBytes(key)))];
 
-    /// <summary>Throws a 401 <see cref="ApiException"/> unless the request may pass.</summary>
-    public void Check(HttpRequest request)
+    /// <summary>The key a request came with; null where none is needed.</summary>
+    public static ApiKey? KeyOf(HttpContext context) => context.Features.Get<ApiKey>();
+
+    /// <summary>Notes whose request it is; throws a 401 <see cref="ApiException"/> unless it may pass.</summary>
+    public void Check(HttpContext context)
     {
-        if (_digests.Length == 0 || RawTarget.Path(request) == "/health")
+        if (keys.Count == 0 || RawTarget.Path(context.Request) == "/health")
             return;
-        string? presented = Presented(request.Headers);
+        string? presented = Presented(context.Request.Headers);
         if (presented is null)
             throw new ApiException(401, "invalid_api_key", "You didn't provide an API key: send it as 'Authorization: Bearer KEY'.");
-        if (!Matches(presented))
+        if (Find(presented) is not ApiKey key)
             throw new ApiException(401, "invalid_api_key", $"Incorrect API key provided: {Mask(presented)}.");
+        context.Features.Set(key);
     }
 
     /// <summary>The one key the request presents; null if none, or if it is ambiguous.</summary>
@@ -38,14 +41,15 @@ internal sealed class Authentication(IReadOnlyList<string> keys)
         return key.Count == 1 ? key[0] : null;
     }
 
-    private bool Matches(string presented)
+    private ApiKey? Find(string presented)
     {
         Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(Encoding.UTF8.GetBytes(presented), digest);
-        bool matches = false;
-        foreach (byte[] known in _digests)
-            matches |= CryptographicOperations.FixedTimeEquals(known, digest);
-        return matches;
+        ApiKey? found = null;
+        foreach (ApiKey known in keys)
+            if (CryptographicOperations.FixedTimeEquals(known.Sha256, digest))
+                found = known;
+        return found;
     }
 
     private static string Mask(string key) => key.Length < 12 ? new string('*', key.Length) : $"{Text.Clip(key[..3])}********{Text.Clip(key[^2..])}";

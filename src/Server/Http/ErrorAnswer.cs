@@ -45,9 +45,14 @@ internal static class ErrorAnswer
     {
         RejectionKind.ContextLengthExceeded => new ApiException(400, "context_length_exceeded", rejected.Message, rejected.Parameter),
         RejectionKind.KvCapacityExceeded => new ApiException(400, "kv_capacity_exceeded", rejected.Message, rejected.Parameter),
-        RejectionKind.QueueFull => new ApiException(429, "queue_full", rejected.Message, rejected.Parameter,
-            rejected.RetryAfter ?? TimeSpan.FromSeconds(1)),
+        RejectionKind.QueueFull => TooManyRequests("queue_full", rejected),
+        RejectionKind.KeyQueueFull => TooManyRequests("key_queue_full", rejected),
+        RejectionKind.DeadlineUnreachable => TooManyRequests("deadline_unreachable", rejected),
         RejectionKind.Unavailable => new ApiException(503, "engine_unavailable", rejected.Message, rejected.Parameter, TimeSpan.FromSeconds(5)),
         _ => new ApiException(400, "invalid_value", rejected.Message, rejected.Parameter),
     };
+
+    /// <summary>Every 429 says when to try again.</summary>
+    private static ApiException TooManyRequests(string code, RequestRejectedException rejected) =>
+        new(429, code, rejected.Message, rejected.Parameter, rejected.RetryAfter ?? TimeSpan.FromSeconds(1));
 }

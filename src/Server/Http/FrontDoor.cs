@@ -20,7 +20,7 @@ internal sealed class FrontDoor(Router router, ServerOptions options, RequestCou
         try
         {
             _hosts.Check(context.Request);
-            _authentication.Check(context.Request);
+            _authentication.Check(context);
             await router.Find(context)(context);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)

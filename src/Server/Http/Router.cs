@@ -6,20 +6,23 @@ namespace NativeLM.Server.Http;
 internal sealed class Router
 {
     private readonly Dictionary<string, Dictionary<string, RequestDelegate>> _building = new(StringComparer.Ordinal);
-    private readonly List<(string Prefix, RequestDelegate Handler)> _prefixes = [];
+    private readonly List<(string Method, string Prefix, RequestDelegate Handler)> _prefixes = [];
     private FrozenDictionary<string, Dictionary<string, RequestDelegate>>? _routes;
 
     /// <summary>Every route as "METHOD path", prefixes with a trailing star.</summary>
     public IEnumerable<string> Routes =>
         _building.SelectMany(static path => path.Value.Keys.Select(method => $"{method} {path.Key}"))
-            .Concat(_prefixes.Select(static p => $"GET {p.Prefix}*"));
+            .Concat(_prefixes.Select(static p => $"{p.Method} {p.Prefix}*"));
 
     public void Get(string path, RequestDelegate handler) => Add("GET", path, handler);
 
     public void Post(string path, RequestDelegate handler) => Add("POST", path, handler);
 
     /// <summary>A GET route whose last part is a name; the handler reads it from the raw path.</summary>
-    public void GetBelow(string prefix, RequestDelegate handler) => _prefixes.Add((prefix, handler));
+    public void GetBelow(string prefix, RequestDelegate handler) => _prefixes.Add(("GET", prefix, handler));
+
+    /// <summary>The same for DELETE.</summary>
+    public void DeleteBelow(string prefix, RequestDelegate handler) => _prefixes.Add(("DELETE", prefix, handler));
 
     /// <summary>The handler of a request; throws 404, or 405 after setting Allow.</summary>
     public RequestDelegate Find(HttpContext context)
@@ -29,9 +32,9 @@ internal sealed class Router
         string method = context.Request.Method == "HEAD" ? "GET" : context.Request.Method;
         if (_routes.TryGetValue(path, out Dictionary<string, RequestDelegate>? methods))
             return methods.TryGetValue(method, out RequestDelegate? handler) ? handler : throw NotAllowed(context, methods.Keys);
-        foreach ((string prefix, RequestDelegate handler) in _prefixes)
+        foreach ((string taken, string prefix, RequestDelegate handler) in _prefixes)
             if (path.Length > prefix.Length && path.StartsWith(prefix, StringComparison.Ordinal))
-                return method == "GET" ? handler : throw NotAllowed(context, ["GET"]);
+                return method == taken ? handler : throw NotAllowed(context, [taken]);
         throw ApiException.NotFound();
     }
 

@@ -59,11 +59,11 @@ internal abstract class ChoiceWriter(GenerationSettings settings, TokenNames nam
         if (Settings.ReturnTokenIds)
         {
             json.WriteStartArray("prompt_token_ids"u8);
-            foreach (int id in choice.PromptIds)
+            foreach (int id in choice.Prompt.Ids)
                 json.WriteNumberValue(id);
             json.WriteEndArray();
         }
-        if (Settings.ReportsPromptLogprobs && choice.PromptLogprobs is IReadOnlyList<PromptLogprob> prompt)
+        if (Settings.ReportsPromptLogprobs && choice.Prompt.PromptLogprobs is IReadOnlyList<PromptLogprob> prompt)
             LogprobWriter.WritePrompt(json, prompt, Names);
     }
 }

@@ -14,7 +14,7 @@ internal sealed class CompletionWriter(GenerationSettings settings, TokenNames n
     {
         json.WriteStartObject();
         json.WriteNumber("index"u8, choice.Index);
-        json.WriteString("text"u8, echo ? choice.PromptText + choice.Text : choice.Text.ToString());
+        json.WriteString("text"u8, echo ? choice.Prompt.Echo + choice.Text : choice.Text.ToString());
         LogprobWriter.WriteCompletion(json, choice, Settings.Sampling.Logprobs is not null, echo, Names);
         WriteEnd(json, choice, ended: true);
         WriteTokenIds(json, choice);
@@ -28,7 +28,7 @@ internal sealed class CompletionWriter(GenerationSettings settings, TokenNames n
     {
         json.WriteStartObject();
         json.WriteNumber("index"u8, choice.Index);
-        json.WriteString("text"u8, echo ? choice.PromptText : "");
+        json.WriteString("text"u8, echo ? choice.Prompt.Echo : "");
         LogprobWriter.WriteCompletion(json, choice, echo && Settings.Sampling.Logprobs is not null, withPrompt: true, Names);
         WriteEnd(json, choice, ended: false);
         WritePrompt(json, choice);

@@ -48,7 +48,7 @@ internal static class LogprobWriter
             json.WriteNull("logprobs"u8);
             return;
         }
-        IReadOnlyList<PromptLogprob> prompt = withPrompt ? choice.PromptLogprobs ?? [] : [];
+        IReadOnlyList<PromptLogprob> prompt = withPrompt ? choice.Prompt.PromptLogprobs ?? [] : [];
         json.WriteStartObject("logprobs"u8);
         WriteOffsets(json, choice, prompt, names);
         json.WriteStartArray("token_logprobs"u8);
@@ -114,7 +114,7 @@ internal static class LogprobWriter
         }
         // The output follows the echoed prompt, which is empty without echo.
         foreach (TextToken token in choice.Tokens)
-            json.WriteNumberValue(choice.PromptText.Length + token.TextOffset);
+            json.WriteNumberValue(choice.Prompt.Echo.Length + token.TextOffset);
         json.WriteEndArray();
     }
 

@@ -26,13 +26,9 @@ internal static class FieldRules
         ("bad_words", "use logit_bias with token ids"),
         ("repetition_detection", "it is not supported yet"),
         ("thinking_token_budget", "it is not supported yet"),
-        ("deadline_ms", "it is not supported yet"),
-        ("include_sharing_report", "it is not supported yet"),
         ("chat_template", "templates in requests are not accepted; the model's own is used"),
         ("documents", "it is not supported"),
         ("logits_processors", "code in requests is not accepted"),
-        ("use_beam_search", "beam search is not supported yet"),
-        ("early_stopping", "beam search is not supported yet"),
         ("web_search_options", "this server has no network access"),
     ];
 
@@ -50,12 +46,13 @@ internal static class FieldRules
         foreach (string field in WithoutEffect)
             if (fields.TryGet(field, out JsonElement value) && value.ValueKind == JsonValueKind.String)
                 fields.String(field, limits.OtherStringCharsMax);
-        CheckCounts(fields, limits);
+        CheckReports(fields);
         CheckTools(fields, limits);
         CheckFormats(fields);
     }
 
-    private static bool AsksForNothing(JsonElement value) => value.ValueKind switch
+    /// <summary>Whether a value is false or empty.</summary>
+    public static bool AsksForNothing(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.False => true,
         JsonValueKind.String => value.ValueEquals(""),
@@ -64,17 +61,8 @@ internal static class FieldRules
         _ => false,
     };
 
-    private static void CheckCounts(in JsonFields fields, RequestLimits limits)
+    private static void CheckReports(in JsonFields fields)
     {
-        long n = fields.Integer("n", 1, limits.ChoicesMax) ?? 1;
-        if (n > 1)
-            throw ApiException.Unsupported("n", $"Unsupported value: 'n' is {n}; this server makes one choice per prompt (n = 1) for now.");
-        if (fields.Integer("best_of", 1, limits.ChoicesMax) is > 1)
-            throw ApiException.Unsupported("best_of", "Unsupported value: 'best_of' above 1 is not supported yet.");
-        if (fields.Number("length_penalty", -10, 10) is float penalty && penalty != 1)
-            throw ApiException.Unsupported("length_penalty", "Unsupported parameter: 'length_penalty': beam search is not supported yet.");
-        fields.Integer("priority", int.MinValue, int.MaxValue);
-        fields.String("cache_salt", 256, 1);
         fields.Boolean("include_reasoning");
         if (fields.Boolean("spaces_between_special_tokens") is false)
             throw ApiException.Unsupported("spaces_between_special_tokens", "Unsupported value: 'spaces_between_special_tokens' must be true.");

@@ -45,4 +45,16 @@ internal sealed record GenerationSettings
     public bool AddSpecialTokens { get; init; }
 
     public string? RequestId { get; init; }
+
+    /// <summary>Lower ones are served first under that policy.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>Cached prefixes are shared only with requests of the same salt; null: with all of the key.</summary>
+    public string? CacheSalt { get; init; }
+
+    /// <summary>Time from arrival after which the request has failed; null: the server's default.</summary>
+    public TimeSpan? Deadline { get; init; }
+
+    /// <summary>The answer tells what sharing of KV blocks saved.</summary>
+    public bool ReportsSharing { get; init; }
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using NativeLM.Engine;
+using NativeLM.Server.Generations;
 using NativeLM.Server.Http;
 
 namespace NativeLM.Server.Validation;
@@ -8,6 +9,7 @@ namespace NativeLM.Server.Validation;
 internal sealed class RequestMapper(ServedModel model, RequestLimits limits)
 {
     private const int CompletionMaxTokens = 16;
+    private const long DeadlineMsMax = 86_400_000; // a day
 
     public CompletionRequest Completion(JsonElement root)
     {
@@ -27,7 +29,12 @@ internal sealed class RequestMapper(ServedModel model, RequestLimits limits)
         GenerationSettings settings = Settings(fields, sampling, maxTokens, maxTokens ?? CompletionMaxTokens, mayBeZero);
         if (settings.Stream && promptLogprobs is not null)
             throw ApiException.InvalidValue("prompt_logprobs", "'prompt_logprobs' cannot be streamed.");
-        return new CompletionRequest(settings with { AddSpecialTokens = fields.Boolean("add_special_tokens") ?? true }, Prompts(fields), echo);
+        List<PromptInput> prompts = Prompts(fields);
+        long sequences = (long)prompts.Count * settings.Sampling.Width;
+        if (sequences > limits.SequencesMax && settings.Sampling.Width > 1)
+            throw ApiException.InvalidValue(fields.Has("best_of") ? "best_of" : "n",
+                $"{prompts.Count} prompts with {settings.Sampling.Width} outputs each make {sequences}; a request may have {limits.SequencesMax}.");
+        return new CompletionRequest(settings with { AddSpecialTokens = fields.Boolean("add_special_tokens") ?? true }, prompts, echo);
     }
 
     public ChatRequest Chat(JsonElement root)
@@ -65,6 +72,28 @@ internal sealed class RequestMapper(ServedModel model, RequestLimits limits)
         return new DetokenizeRequest(fields.Ids("tokens", model.VocabularySize, 0, int.MaxValue) ?? throw ApiException.Missing("tokens"));
     }
 
+    public PrefixRequest Prefix(JsonElement root)
+    {
+        JsonFields fields = new(root);
+        RequireModel(fields);
+        string name = fields.String("name", int.MaxValue) ?? throw ApiException.Missing("name");
+        if (!SharedPrefixes.IsName(name))
+            throw ApiException.InvalidValue("name", $"'name' must have 1 to 64 characters of A-Z a-z 0-9 . _ -; found '{Text.Clip(name)}'.");
+        string? salt = fields.String("cache_salt", limits.CacheSaltCharsMax, 1);
+        if (!fields.Has("messages"))
+        {
+            List<PromptInput> prompts = Prompts(fields);
+            return prompts.Count == 1
+                ? new PrefixRequest(name, prompts[0], null, fields.Boolean("add_special_tokens") ?? true, salt)
+                : throw ApiException.InvalidValue("prompt", $"'prompt' must be one prompt; found {prompts.Count}.");
+        }
+        if (fields.Has("prompt"))
+            throw ApiException.InvalidValue("prompt", "'prompt' and 'messages' cannot both be given.");
+        // What follows a prefix is another message as a rule, not the answer.
+        ChatPrompt chat = ChatFields.Read(fields, limits) with { AddGenerationPrompt = fields.Boolean("add_generation_prompt") ?? false };
+        return new PrefixRequest(name, null, chat, fields.Boolean("add_special_tokens") ?? false, salt);
+    }
+
     private JsonFields Begin(JsonElement root)
     {
         JsonFields fields = new(root);
@@ -93,11 +122,12 @@ internal sealed class RequestMapper(ServedModel model, RequestLimits limits)
         string? requestId = fields.String("request_id", 64);
         if (requestId is not null && !RequestIds.IsValid(requestId))
             throw ApiException.InvalidValue("request_id", "'request_id' must have 1 to 64 characters of A-Z a-z 0-9 . _ -");
+        sampling = sampling with { MaxTokens = maxTokens is long limit ? (int)Math.Max(1, limit) : sampling.MaxTokens, MinTokens = minTokens };
         return new GenerationSettings
         {
             Model = fields.String("model", limits.ModelNameCharsMax) ?? model.Names[0],
             // The engine draws at least one token; a request for none reports only its prompt.
-            Sampling = sampling with { MaxTokens = maxTokens is long limit ? (int)Math.Max(1, limit) : sampling.MaxTokens, MinTokens = minTokens },
+            Sampling = ChoiceFields.Read(fields, sampling, limits),
             PromptOnly = asked == 0,
             MaxTokensIsExplicit = asked is not null,
             Stop = SamplingFields.Stop(fields, limits),
@@ -111,6 +141,10 @@ internal sealed class RequestMapper(ServedModel model, RequestLimits limits)
             TruncatePromptTokens = Truncation(fields),
             RequestId = requestId,
             ReportsPromptLogprobs = fields.Has("prompt_logprobs"),
+            Priority = (int)(fields.Integer("priority", int.MinValue, int.MaxValue) ?? 0),
+            CacheSalt = fields.String("cache_salt", limits.CacheSaltCharsMax, 1),
+            Deadline = fields.Integer("deadline_ms", 1, DeadlineMsMax) is long deadline ? TimeSpan.FromMilliseconds(deadline) : null,
+            ReportsSharing = fields.Boolean("include_sharing_report") ?? false,
         };
     }
 
