@@ -181,13 +181,14 @@ public sealed class LlmEngine : IAsyncDisposable
         return true;
     }
 
-    /// <summary>Forgets every cached prefix that is not registered by name; requests that run keep what they hold.</summary>
+    /// <summary>Forgets every cached prefix and releases the registered ones; requests that run keep what they hold.</summary>
     public Task ResetPrefixCacheAsync()
     {
         TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
         bool isPosted = _queue.Post(scheduler =>
         {
-            scheduler.Blocks.ResetPrefixCache();
+            scheduler.ResetPrefixCache();
+            _prefixes.Clear();
             done.SetResult();
         });
         return isPosted ? done.Task : Task.CompletedTask;

@@ -51,6 +51,16 @@ internal sealed class PrefixRegistry
         }
     }
 
+    /// <summary>Frees every name. One whose prefix is still being computed is refused when that ends.</summary>
+    public void Clear()
+    {
+        lock (_entries)
+        {
+            _entries.Clear();
+            _blockCount = 0;
+        }
+    }
+
     /// <summary>Those that are computed, by name.</summary>
     public IReadOnlyList<SharedPrefix> List()
     {

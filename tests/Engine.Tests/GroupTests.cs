@@ -151,6 +151,24 @@ public sealed class GroupTests : IDisposable
     }
 
     [Fact]
+    public void A_sequence_that_ends_while_others_wait_for_its_blocks_leaves_them_to_be_recomputed()
+    {
+        Scheduler scheduler = new(Limits(blocks: 16) with { TokensMax = 16 });
+        _executor.Next = static sequence => 10 + (sequence.OutputCount < 20 ? sequence.OutputCount : sequence.Index * 100); // alike for 20 tokens
+        Add(scheduler, prompt: 8, output: 60);
+        SequenceGroup wide = Add(scheduler, prompt: 20, output: 40, n: 2);
+        for (int step = 0; step < 400 && !(wide.State == GroupState.Running && wide.IsPrefilling && wide.Live.Length == 2 && wide.Live[1].Source is not null); step++)
+            Step(scheduler);
+        Assert.Equal(wide.First, wide.Live[1].Source);
+        scheduler.Finish(wide, 0, FinishReason.Cancelled);
+        scheduler.CheckInvariants();
+        for (int step = 0; step < 400 && !scheduler.IsIdle; step++)
+            Step(scheduler);
+        Assert.True(scheduler.IsIdle);
+        Assert.Equal(FinishReason.Length, wide.FinishReason);
+    }
+
+    [Fact]
     public void A_better_priority_starts_first_and_a_worse_one_is_preempted_first()
     {
         Scheduler scheduler = new(Limits(blocks: 8));

@@ -134,7 +134,11 @@ public sealed class QueueTests
         Assert.Equal(0, await Cached("a", "x"));
         Assert.Equal(16, await Cached("a", "x"));
         Assert.Equal(0, await Cached(null, null));
+        await engine.RegisterPrefixAsync("kept", Enumerable.Range(700, 16).ToArray());
         await engine.ResetPrefixCacheAsync();
         Assert.Equal(0, await Cached("a", null));
+        Assert.Empty(engine.SharedPrefixes);
+        await engine.BecomesIdle();
+        Assert.Equal(0, engine.UsedBlocks());
     }
 }

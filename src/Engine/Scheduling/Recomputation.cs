@@ -19,6 +19,15 @@ internal static class Recomputation
         return tokens;
     }
 
+    /// <summary>Whether a sequence of the request begins with blocks that another was to compute and has not.</summary>
+    public static bool DependsOn(SequenceGroup group, Sequence other)
+    {
+        foreach (Sequence sequence in group.Live)
+            if (sequence.Source == other)
+                return true;
+        return false;
+    }
+
     /// <summary>Gives all sequences the blocks of all their tokens, or changes nothing if more are needed than are free above a margin.</summary>
     public static bool TryReserve(SequenceGroup group, BlockManager blocks, int margin)
     {

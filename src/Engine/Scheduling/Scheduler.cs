@@ -269,6 +269,14 @@ internal sealed class Scheduler
         return true;
     }
 
+    /// <summary>Forgets every cached prefix and lets the registered ones go. Requests that run keep what they hold.</summary>
+    public void ResetPrefixCache()
+    {
+        while (_pins.Count > 0)
+            Unpin(_pins[^1]);
+        _blocks.ResetPrefixCache();
+    }
+
     /// <summary>Checks all bookkeeping against itself: lists, slots, tables and reference counts.</summary>
     public void CheckInvariants() => SchedulerInvariants.Check(this, _limits, _freeSlots);
 
@@ -595,13 +603,9 @@ internal sealed class Scheduler
         if (_running.Count == 1)
             throw new InvariantException($"request {victim.Arrival} needs more KV blocks than the whole pool of {_pool.UsableCount}");
         _running.RemoveAt(_running.Count - 1);
-        if (victim.Width > 1)
-            _wideCount--;
         if (!maySwap || !PrefersSwap(victim) || !TrySwapOut(victim, plan))
             Drop(victim);
-        foreach (Sequence sequence in victim.Live)
-            ReleaseSlot(sequence);
-        InsertInOrder(_preempted, victim);
+        GiveBack(victim);
     }
 
     /// <summary>Only what is decoding can be swapped, and no beams whose next branching is under way: it changes the tables.</summary>
@@ -735,6 +739,26 @@ internal sealed class Scheduler
         }
         Release(group, sequence);
         group.Remove(sequence);
+        if (group is { State: GroupState.Running, IsPrefilling: true } && Recomputation.DependsOn(group, sequence))
+            Restart(group);
+    }
+
+    /// <summary>Others were to go on from blocks that a sequence no longer computes: the request begins its recomputation anew.</summary>
+    private void Restart(SequenceGroup group)
+    {
+        _running.Remove(group);
+        GiveBack(group);
+        Drop(group);
+    }
+
+    /// <summary>A request no longer runs: its slots are free, and it waits in its place to come back.</summary>
+    private void GiveBack(SequenceGroup group)
+    {
+        if (group.Width > 1)
+            _wideCount--;
+        foreach (Sequence sequence in group.Live)
+            ReleaseSlot(sequence);
+        InsertInOrder(_preempted, group);
     }
 
     /// <summary>Ends a request: everything it holds is free. Its lists are cleaned by <see cref="RemoveEnded"/>.</summary>
