@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace NativeLM.Engine.Memory;
 
 /// <summary>
@@ -54,7 +56,7 @@ internal sealed class BlockPool
     {
         int block = _nodes[NullBlock].Next;
         if (block == NullBlock)
-            throw new InvalidOperationException($"no free KV block: all {UsableCount} are owned; the scheduler must look at FreeCount first");
+            ThrowEmpty();
         ref Node node = ref _nodes[block];
         wasIndexed = node.IsIndexed;
         Unlink(in node);
@@ -172,6 +174,7 @@ internal sealed class BlockPool
             throw new InvariantException($"KV pool: the free list holds {free} blocks, {evictable} evictable; the counts say {FreeCount} and {EvictableCount}");
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Link(int block, int after)
     {
         int next = _nodes[after].Next;
@@ -182,6 +185,7 @@ internal sealed class BlockPool
         FreeCount++;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Unlink(in Node node)
     {
         _nodes[node.Previous].Next = node.Next;
@@ -189,19 +193,31 @@ internal sealed class BlockPool
         FreeCount--;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int Owned(int block)
     {
         if (_nodes[Checked(block)].References == 0)
-            throw new InvalidOperationException($"KV block {block} has no owner: it was released twice or never taken");
+            ThrowUnowned(block);
         return block;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int Checked(int block)
     {
         if (block <= NullBlock || block >= _nodes.Length)
-            throw new ArgumentOutOfRangeException(nameof(block), block, $"KV block ids are 1 to {UsableCount}");
+            ThrowOutside(block);
         return block;
     }
+
+    // Throwing apart from the checks lets these be inlined.
+    private static void ThrowUnowned(int block) =>
+        throw new InvalidOperationException($"KV block {block} has no owner: it was released twice or never taken");
+
+    private void ThrowOutside(int block) =>
+        throw new ArgumentOutOfRangeException(nameof(block), block, $"KV block ids are 1 to {UsableCount}");
+
+    private void ThrowEmpty() =>
+        throw new InvalidOperationException($"no free KV block: all {UsableCount} are owned; the scheduler must look at FreeCount first");
 
     /// <summary>What the pool knows of a block, in 16 bytes: a step touches one cache line per block it takes or gives back.</summary>
     private struct Node

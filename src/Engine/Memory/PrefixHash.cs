@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace NativeLM.Engine.Memory;
@@ -59,6 +60,7 @@ internal sealed class PrefixHash
         return Mix(low, high, parent);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddProduct(ulong x, ulong y, ref ulong low, ref ulong high)
     {
         ulong productHigh = Math.BigMul(x, y, out ulong productLow);
@@ -66,6 +68,7 @@ internal sealed class PrefixHash
         high += productHigh + (low < productLow ? 1UL : 0);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private UInt128 Mix(ulong low, ulong high, UInt128 parent)
     {
         ReadOnlySpan<ulong> mix = _mix;
@@ -75,6 +78,7 @@ internal sealed class PrefixHash
             Fold(low ^ mix[4], parentHigh ^ mix[5]) + Fold(high ^ mix[6], parentLow ^ mix[7]));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Fold(ulong x, ulong y) => Math.BigMul(x, y, out ulong low) ^ low;
 
     /// <summary>Two tokens of the rest of a block that is no multiple of four; 0 past its end.</summary>

@@ -39,7 +39,7 @@ internal sealed class PrefixMatch
     }
 
     /// <summary>Adds the next block.</summary>
-    public void Add(int block, int tokenCount, PrefixChain chain)
+    public void Add(int block, int tokenCount, in PrefixChain chain)
     {
         if (BlockCount == _blocks.Length)
             Array.Resize(ref _blocks, checked(_blocks.Length * 2));
