@@ -73,8 +73,10 @@ internal sealed class BlockPool
     /// <summary>Adds an owner to each of some blocks that have one.</summary>
     public void AddReferences(ReadOnlySpan<int> blocks)
     {
+        int shared = 0;
         foreach (int block in blocks)
-            SharedCount += _nodes[Owned(block)].References++ == 1 ? 1 : 0;
+            shared += _nodes[Owned(block)].References++ == 1 ? 1 : 0;
+        SharedCount += shared;
     }
 
     /// <summary>Adds an owner to an indexed block, whether or not it has one: a hit of the prefix cache.</summary>
