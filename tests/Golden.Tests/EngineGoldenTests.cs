@@ -44,6 +44,23 @@ public sealed class EngineGoldenTests
         Assert.Equal(poolBytes < 1 << 20, engine.Metrics.Preemptions.Value > 0);
     }
 
+    [Fact]
+    public async Task A_request_that_ranks_its_outputs_gets_their_log_probabilities_without_asking()
+    {
+        await using LlmEngine engine = LlmEngine.Load(Runners.Options(TestData.Require(Model)));
+        async Task<List<(int, int, float)>> Draw(SamplingParams sampling)
+        {
+            List<(int, int, float)> drawn = [];
+            await foreach (TokenEvent token in engine.Submit(new GenerationRequest { PromptIds = new[] { 1, 403, 407 }, Sampling = sampling }))
+                drawn.Add((token.Index, token.TokenId, token.Logprob));
+            return [.. drawn.OrderBy(entry => entry.Item1)];
+        }
+        SamplingParams ranked = new() { BestOf = 3, MaxTokens = 12, Seed = 5 };
+        List<(int, int, float)> unasked = await Draw(ranked);
+        Assert.All(unasked, entry => Assert.True(entry.Item3 < 0));
+        Assert.Equal(await Draw(ranked with { Logprobs = 0 }), unasked);
+    }
+
     private static async Task<List<int>> Read(Generation generation)
     {
         List<int> tokens = [];

@@ -166,7 +166,7 @@ internal sealed unsafe class SamplerInputs : IDisposable
             MaskRow = sampling.AllowedTokenIds.Count > 0 ? slot : -1,
             BiasStart = slot * RunnerLimits.BiasEntriesMax,
             BiasCount = _biasCounts[slot] + (bansEnd ? _endCounts[slot] : 0),
-            TopLogprobs = sampling.Logprobs ?? -1,
+            TopLogprobs = sampling.Logprobs ?? (sampling.RanksOutputs ? 0 : -1),
         };
     }
 

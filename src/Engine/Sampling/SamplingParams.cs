@@ -69,6 +69,9 @@ public sealed record SamplingParams
     /// <summary>Sequences of a request that run side by side: parallel samples or beams.</summary>
     public int Width => Math.Max(N, BestOf ?? N);
 
+    /// <summary>True if more sequences are drawn than kept: their log-probabilities decide.</summary>
+    internal bool RanksOutputs => !UseBeamSearch && BestOf > N;
+
     /// <summary>True if a step needs the counts of tokens drawn so far.</summary>
     internal bool NeedsTokenCounts => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;
 
