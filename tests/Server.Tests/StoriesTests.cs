@@ -51,6 +51,48 @@ public sealed class StoriesTests
         await host.StopAsync(TimeSpan.Zero);
     }
 
+    /// <summary>Several choices of a seed: the same whatever the block size, the step budget, the neighbours and the pool, the first as if it were alone.</summary>
+    [Fact]
+    public async Task Choices_depend_on_their_seed_alone()
+    {
+        const string Drawn = """{"prompt":"Once upon a time there was a dog","temperature":1,"seed":7,"max_tokens":60,"ignore_eos":true""";
+        const string Beams = """{"prompt":"Once upon a time there was a dog","use_beam_search":true,"n":4,"max_tokens":30""";
+        string[]? drawn = null, beams = null;
+        foreach ((int blockSize, int stepTokens, int blocks) in ((int, int, int)[])[(8, 16, 1000), (16, 512, 1000), (32, 64, 1000), (8, 24, 60)])
+        {
+            await using ServerHost host = await ServerHost.StartAsync(new ServerOptions { Port = 0 });
+            host.Engine.Attach(LlmEngine.Load(new EngineOptions
+            {
+                ModelPath = TestData.Require("models/stories260K"),
+                Device = DeviceKind.Cpu,
+                DType = ModelDType.Float32,
+                BlockSize = blockSize,
+                MaxSequences = 16,
+                MaxBatchedTokens = stepTokens,
+                BlockCountOverride = blocks,
+                SwapSpaceBytes = 8 << 20,
+                Threads = 2,
+            }));
+            using HttpClient http = new() { BaseAddress = host.Address };
+            Task<string[]>[] neighbours = [.. Enumerable.Range(0, 10).Select(i => TextsAsync(http,
+                $$"""{"prompt":"Lily saw a cat","temperature":1,"n":{{1 + (i % 3)}},"seed":{{i}},"max_tokens":{{20 + (i * 5)}}"""))];
+            Task<string[]> four = TextsAsync(http, Drawn + ",\"n\":4"), search = TextsAsync(http, Beams);
+            drawn ??= await four;
+            beams ??= await search;
+            Assert.Equal(drawn, await four);
+            Assert.Equal(beams, await search);
+            Assert.Equal(4, drawn.Distinct().Count());
+            Assert.Equal(4, beams.Distinct().Count());
+            Assert.Equal([drawn[0]], await TextsAsync(http, Drawn));
+            string[] best = await TextsAsync(http, Drawn + ",\"n\":2,\"best_of\":4");
+            Assert.All(best, text => Assert.Contains(text, drawn));
+            await Task.WhenAll(neighbours);
+            if (blocks == 60)
+                Assert.Matches(@"vllm:num_preemptions_total\{[^}]*\} [1-9]", await http.GetStringAsync("/metrics"));
+            await host.StopAsync(TimeSpan.Zero);
+        }
+    }
+
     /// <summary>The same text from the GPU's kernels on the emulator, decode steps replayed and planned ahead.</summary>
     [Fact]
     public async Task The_published_text_comes_out_of_the_gpus_kernels()
@@ -61,6 +103,11 @@ public sealed class StoriesTests
         Task<string> neighbour = PlainAsync(http, """{"prompt":"Lily saw a dog","temperature":1,"seed":1,"max_tokens":30""");
         Assert.Equal(Golden(golden.RootElement), await StreamedAsync(http));
         await neighbour;
+        // Forks, copies on write and beams on the device: greedy choices are the published text, and beams end above it.
+        string[] choices = await TextsAsync(http, """{"prompt":[1],"temperature":0,"max_tokens":40,"n":3""");
+        Assert.All(choices, text => Assert.StartsWith(text, Golden(golden.RootElement), StringComparison.Ordinal));
+        string[] beams = await TextsAsync(http, """{"prompt":[1],"max_tokens":12,"n":3,"use_beam_search":true""");
+        Assert.Equal(3, beams.Distinct().Count());
         Assert.Matches(@"nativelm:graph_replays_total\{[^}]*\} [1-9]", await http.GetStringAsync("/metrics"));
         await host.StopAsync(TimeSpan.Zero);
     }
@@ -111,13 +158,15 @@ public sealed class StoriesTests
         return cases[0].GetProperty("text").GetString()!;
     }
 
-    private static async Task<string> PlainAsync(HttpClient http, string body)
+    private static async Task<string> PlainAsync(HttpClient http, string body) => (await TextsAsync(http, body))[0];
+
+    private static async Task<string[]> TextsAsync(HttpClient http, string body)
     {
         using StringContent content = new(body + "}", null, "application/json");
         using HttpResponseMessage response = await http.PostAsync("/v1/completions", content);
         string text = await response.Content.ReadAsStringAsync();
         Assert.True(response.IsSuccessStatusCode, text);
-        return JsonDocument.Parse(text).RootElement.GetProperty("choices")[0].GetProperty("text").GetString()!;
+        return [.. JsonDocument.Parse(text).RootElement.GetProperty("choices").EnumerateArray().Select(static choice => choice.GetProperty("text").GetString()!)];
     }
 
     private static async Task<string> StreamedAsync(HttpClient http)

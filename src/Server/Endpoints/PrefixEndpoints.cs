@@ -49,7 +49,7 @@ internal static class PrefixEndpoints
 
     private static async Task ResetAsync(HttpContext context, EngineHost host)
     {
-        await host.RequireLoaded().Engine.ResetPrefixCacheAsync();
+        await host.RequireLoaded().Engine.ResetPrefixCacheAsync().WaitAsync(context.RequestAborted);
         await JsonAnswer.WriteAsync(context, new HealthAnswer(EngineHost.Ok), ServerJson.Default.HealthAnswer);
     }
 }
