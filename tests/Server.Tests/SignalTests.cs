@@ -116,7 +116,7 @@ public sealed class SignalTests
         CommandLineTests.Start(["serve", Path.Combine(TestData.ProjectRoot, "models", "demo"), "--port", "0", .. flags]);
 
     /// <summary>Where it serves, from the line it prints when it is ready.</summary>
-    private static async Task<Uri> AddressAsync(Process process)
+    internal static async Task<Uri> AddressAsync(Process process)
     {
         while (await process.StandardOutput.ReadLineAsync() is string line)
             if (line.StartsWith("serving", StringComparison.Ordinal))
@@ -125,5 +125,5 @@ public sealed class SignalTests
         return null!;
     }
 
-    private static void Send(Process process, string signal) => Process.Start("kill", [$"-{signal}", $"{process.Id}"])!.WaitForExit();
+    internal static void Send(Process process, string signal) => Process.Start("kill", [$"-{signal}", $"{process.Id}"])!.WaitForExit();
 }
