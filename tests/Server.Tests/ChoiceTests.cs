@@ -253,6 +253,53 @@ public sealed class ChoiceTests(TestServer server) : IClassFixture<TestServer>
         await server.AssertUnharmedAsync();
     }
 
+    [Theory]
+    [InlineData("\"n\":65", false, 64)]
+    [InlineData("\"n\":64", true, 64)]
+    [InlineData("\"n\":65,\"use_beam_search\":true", false, 128)]
+    [InlineData("\"n\":64,\"use_beam_search\":true", true, 128)]
+    [InlineData("\"n\":33,\"use_beam_search\":true,\"stop_token_ids\":[5,6,7]", false, 128)]
+    public async Task A_width_that_the_engine_cannot_run_is_refused(string options, bool runs, int sequences)
+    {
+        await using TestServer own = await TestServer.CreateAsync(new ServerOptions { Port = 0 }, info => info with { MaxSequences = sequences });
+        using HttpResponseMessage response = await own.PostAsync(Completions, $$"""{"prompt":"a","max_tokens":3,{{options}}}""");
+        Assert.Equal(runs ? HttpStatusCode.OK : HttpStatusCode.BadRequest, response.StatusCode);
+        if (!runs)
+            await TestServer.AssertErrorAsync(response, "invalid_value", "n");
+        await own.AssertUnharmedAsync();
+    }
+
+    [Fact]
+    public async Task Hostile_values_in_every_combination_are_answered_and_leave_nothing_behind()
+    {
+        (string Field, string[] Usual)[] fields =
+        [
+            ("n", ["1", "2", "3"]), ("best_of", ["3", "7"]), ("use_beam_search", ["true", "false"]), ("length_penalty", ["1", "0.5"]),
+            ("early_stopping", ["true", "\"never\""]), ("priority", ["0", "-1"]), ("cache_salt", ["\"x\""]), ("deadline_ms", ["1", "86400000"]),
+            ("include_sharing_report", ["true"]), ("stream", ["true", "false"]), ("temperature", ["0", "1"]), ("stop", ["[\"fox\",\"é\"]"]),
+            ("logprobs", ["0", "2"]), ("echo", ["true"]), ("max_tokens", ["1", "64"]), ("prompt_logprobs", ["1"]), ("return_token_ids", ["true"]),
+        ];
+        string[] hostile = ["0", "-1", "128", "129", "1e400", "-0", "0.5", "1e-9", "2147483648", "9223372036854775808", "null", "\"\"",
+            "\"\\ud83d\\ude00\"", "[]", "{}", "\"NaN\"", "1E3"];
+        Random random = new(5);
+        int served = 0;
+        await Parallel.ForAsync(0, 3000, new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (_, cancellation) =>
+        {
+            string body;
+            lock (random)
+                body = $$"""{"prompt":"{{new string('h', random.Next(1, 40))}}",{{string.Join(',', random.GetItems(fields, 4).DistinctBy(static f => f.Field)
+                    .Select(f => $"\"{f.Field}\":{(random.Next(8) == 0 ? random.GetItems(hostile, 1) : random.GetItems(f.Usual, 1))[0]}"))}}}""";
+            using HttpResponseMessage response = await server.PostAsync(Completions, body);
+            string text = await response.Content.ReadAsStringAsync(cancellation);
+            Assert.True(response.StatusCode is HttpStatusCode.OK or HttpStatusCode.BadRequest or HttpStatusCode.RequestTimeout or HttpStatusCode.TooManyRequests,
+                $"{body}: {response.StatusCode} {text}");
+            if (response.StatusCode == HttpStatusCode.OK)
+                Interlocked.Increment(ref served);
+        });
+        Assert.InRange(served, 100, 2900);
+        await server.AssertUnharmedAsync();
+    }
+
     [Fact]
     public async Task A_smaller_bound_of_n_is_named()
     {
