@@ -30,6 +30,12 @@ internal sealed record Scenario
     /// <summary>Reuse of prompt blocks across requests; null: as the policy has it (nativelm on, paper off).</summary>
     public bool? PrefixCache { get; init; }
 
+    /// <summary>
+    /// With the paper's policy: prompts that arrive while others are computed go before the next decodes, as in the code of 2023. Otherwise a pass for
+    /// prompts is followed by one for decodes, which is what the cost model's constants were fitted with.
+    /// </summary>
+    public bool PromptsGoFirst { get; init; }
+
     /// <summary>KV token slots; null: what the model leaves on the GPU.</summary>
     public int? KvSlots { get; init; }
 
@@ -42,8 +48,20 @@ internal sealed record Scenario
     /// <summary>Seed of arrivals, lengths and lineages.</summary>
     public ulong Seed { get; init; } = 1;
 
+    /// <summary>
+    /// Most sequences in a step. The paper's engine stops at 256, and so do the Orca baselines, which the paper builds into it; ours at its default for
+    /// the memory of the GPU.
+    /// </summary>
+    public int SequencesMax => Policy == ServingPolicy.NativeLM && IsLarge ? 1024 : 256;
+
+    /// <summary>Most tokens in a step: the paper's engine takes 2560, or a whole context if that is longer; ours its default.</summary>
+    public int TokensMax => Policy == ServingPolicy.NativeLM ? IsLarge ? 8192 : 2048 : Math.Max(2560, Model.Context);
+
     /// <summary>KV token slots of the pool.</summary>
     public int Slots => KvSlots ?? Model.KvSlots(Gpu);
+
+    /// <summary>A GPU of at least 70 GiB, to which larger defaults apply.</summary>
+    private bool IsLarge => Gpu.MemoryBytes >= 70.0 * (1L << 30);
 
     /// <summary>What its steps cost.</summary>
     public CostModel Costs() => new(Model, Gpu, Host ?? Policy switch

@@ -38,6 +38,15 @@ public sealed class CommandLineTests
     [InlineData(2, "not an address", "serve", ".", "--host", "no.such.host.invalid", "--api-key", "k")]
     [InlineData(2, "--request-rate", "bench", "serve", "--request-rate", "0")]
     [InlineData(1, "127.0.0.1:1", "bench", "serve", "--base-url", "http://127.0.0.1:1")]
+    [InlineData(2, "orca-max", "simulate", "--policy", "orca")]
+    [InlineData(2, "--block-size", "simulate", "--rate", "1", "--block-size", "0")]
+    [InlineData(2, "exclude", "simulate", "--rate", "1", "--n", "2", "--beam", "4")]
+    [InlineData(2, "--find-rate", "simulate", "--rate", "1", "--find-rate")]
+    [InlineData(2, "no arrivals", "simulate", "--trace", "sharegpt")]
+    [InlineData(2, "neither a trace nor a file", "simulate", "--rate", "1", "--trace", "no-such-trace")]
+    [InlineData(2, "opt-13b", "simulate", "--rate", "1", "--model", "no-such-model")]
+    [InlineData(2, "--prefix-cache", "simulate", "--rate", "1", "--prefix-cache", "maybe")]
+    [InlineData(2, "--traces", "simulate", "--paper", "--traces", "/no/such/folder")]
     [InlineData(2, "command", "no-such-command")]
     public async Task A_mistake_is_one_line_on_stderr(int code, string words, params string[] arguments)
     {
@@ -71,6 +80,7 @@ public sealed class CommandLineTests
     [InlineData("serve", "--help")]
     [InlineData("generate", "--help")]
     [InlineData("chat", "--help")]
+    [InlineData("simulate", "--help")]
     [InlineData("bench", "serve", "--help")]
     [InlineData("bench", "throughput", "--help")]
     [InlineData("bench", "latency", "--help")]

@@ -43,12 +43,14 @@ internal static class CommandLineApp
         root.Add(GenerateCommand.Build());
         root.Add(ChatCommand.Build());
         root.Add(BenchCommand.Build());
+        root.Add(SimulateCommand.Build());
         root.Teach("""
             nativelm serve                              # the bundled demo model on http://127.0.0.1:8000
             nativelm serve ./my-model --port 9000       # a Hugging Face folder
             nativelm chat                               # talk to the demo model here
             nativelm generate --prompt "Once upon a time"
             nativelm bench serve --concurrency 16       # measure a running server
+            nativelm simulate --find-rate --slo 0.1     # what would a GPU sustain?
             """);
         HelpExamples.Install(root);
         return root;

@@ -62,7 +62,9 @@ internal sealed class CostModel
     /// <summary>Seconds to move blocks one way between device and host.</summary>
     public double Swap(int blocks) => blocks * (_swapCall + _blockBytes * _swapByte);
 
-    /// <summary>Seconds of one pass without the host's part: what the device alone needs, for utilisation.</summary>
-    public double Device(int decodes, double kvTokens, double prefillTokens, double prefillPairs) =>
-        Pass(decodes, kvTokens, prefillTokens, prefillPairs) - _host.Step - _host.Sequence * decodes;
+    /// <summary>Seconds that a pass takes whatever it computes.</summary>
+    public double StepSeconds => Pass(0, 0, 0, 0);
+
+    /// <summary>Seconds that one more prompt token takes in a pass that is bound by computation.</summary>
+    public double TokenSeconds => _linearFlop + _collectiveToken;
 }

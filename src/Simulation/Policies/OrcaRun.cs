@@ -47,6 +47,7 @@ internal sealed class OrcaRun
             Arrive(now);
             int decodes = _sequences;
             double kv = _kv;
+            int first = _next;
             (double tokens, double pairs) = Admit();
             if (decodes + tokens == 0)
             {
@@ -60,6 +61,8 @@ internal sealed class OrcaRun
             _measures.Step(now, end, _ends.Count, _sequences, _kv, _total - _kv, _taken - _total);
             now = end;
             _kv += decodes; // what was admitted in this step already counts its first token
+            for (; first < _next; first++)
+                _measures.FirstToken(first, now);
             Finish(now);
             above = (_step & 255) == 0 && _measures.MustExceed(now, _open);
             _step++;
@@ -76,14 +79,14 @@ internal sealed class OrcaRun
         }
     }
 
-    /// <summary>Takes requests in order while a chunk is free for each of their sequences; returns prompt tokens and their pairs.</summary>
+    /// <summary>Takes requests in order while places last and a chunk is free for each of their sequences; returns prompt tokens and their pairs.</summary>
     private (double Tokens, double Pairs) Admit()
     {
         double tokens = 0, pairs = 0;
         for (; _next < _arrived; _next++)
         {
             TraceRequest request = _requests[_next];
-            if (TakeChunks(Reservation(request)) is not int[] chunks)
+            if (_sequences + _scenario.Width > _scenario.SequencesMax || TakeChunks(Reservation(request)) is not int[] chunks)
                 break;
             tokens += request.Input;
             pairs += CostModel.Pairs(0, request.Input);

@@ -44,9 +44,6 @@ internal static class ServingPolicies
     /// <summary>Name in tables and plots.</summary>
     public static string Title(this ServingPolicy policy) => Names[(int)policy].Title;
 
-    /// <summary>True if blocks are paged: the real scheduler and block manager run.</summary>
-    public static bool IsPaged(this ServingPolicy policy) => policy is ServingPolicy.NativeLM or ServingPolicy.Paper;
-
     /// <summary>The policy of a word, or null.</summary>
     public static ServingPolicy? Parse(string word)
     {

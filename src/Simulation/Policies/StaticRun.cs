@@ -67,6 +67,7 @@ internal static class StaticRun
             for (int i = next; i < next + count; i++)
             {
                 open.Remove(i);
+                measures.FirstToken(i, now);
                 measures.End(i, now);
             }
 

@@ -36,7 +36,9 @@ internal sealed class FittedWorkload : Workload
     public static FittedWorkload Wmt(int sharedPrefix) => new("wmt", $"sentences of 38 tokens (CV 0.5) in and out after a shared prefix of {sharedPrefix}",
         new(38, 0.5, 1, 512), new(38, 0.5, 1, 512), sharedPrefix: sharedPrefix);
 
-    protected override IEnumerator<TraceRequest> Lengths(ulong seed)
+    public override IReadOnlyList<TraceRequest> Poisson(double rate, double duration, ulong seed) => Arrive(Lengths(seed), rate, duration, seed);
+
+    private IEnumerator<TraceRequest> Lengths(ulong seed)
     {
         SimRandom random = new(seed ^ 0x5A5A_0002);
         while (true)

@@ -35,7 +35,9 @@ internal sealed class RecordedWorkload : Workload
     public override IReadOnlyList<TraceRequest>? Recorded(double rateScale, double duration) => !_trace.HasArrivals ? null
         : [.. _rows.Select(r => r with { Arrival = r.Arrival / rateScale }).TakeWhile(r => r.Arrival < duration)];
 
-    protected override IEnumerator<TraceRequest> Lengths(ulong seed)
+    public override IReadOnlyList<TraceRequest> Poisson(double rate, double duration, ulong seed) => Arrive(Lengths(seed), rate, duration, seed);
+
+    private IEnumerator<TraceRequest> Lengths(ulong seed)
     {
         // Rows in random order: a recorded hour has phases, and a Poisson process should not.
         SimRandom random = new(seed ^ 0x5A5A_0003);

@@ -9,7 +9,10 @@ namespace NativeLM.Simulation.Traces;
 /// tokens up to there. Null: the prompt is nobody else's.
 /// </param>
 /// <param name="SharedPrefix">Leading prompt tokens that all requests have in common (a system prompt, examples of a translation).</param>
-internal readonly record struct TraceRequest(double Arrival, int Input, int Output, int[]? PrefixBlocks = null, int SharedPrefix = 0)
+/// <param name="Conversation">
+/// Requests of the same conversation are cut from one text: each prompt begins with the prompt and output of the one before. 0: a text of its own.
+/// </param>
+internal readonly record struct TraceRequest(double Arrival, int Input, int Output, int[]? PrefixBlocks = null, int SharedPrefix = 0, int Conversation = 0)
 {
     /// <summary>Tokens that one id of <see cref="PrefixBlocks"/> stands for (Mooncake's traces).</summary>
     public const int PrefixBlockSize = 512;

@@ -13,10 +13,15 @@ internal abstract class Workload
     public abstract string Origin { get; }
 
     /// <summary>Poisson arrivals at a rate for a time. <paramref name="rate"/> in requests/s, <paramref name="duration"/> in s.</summary>
-    public IReadOnlyList<TraceRequest> Poisson(double rate, double duration, ulong seed)
+    public abstract IReadOnlyList<TraceRequest> Poisson(double rate, double duration, ulong seed);
+
+    /// <summary>The trace's own arrivals, at <paramref name="rateScale"/> times their rate; null if it has none.</summary>
+    public virtual IReadOnlyList<TraceRequest>? Recorded(double rateScale, double duration) => null;
+
+    /// <summary>Gives arrivals to an endless stream of requests.</summary>
+    protected static IReadOnlyList<TraceRequest> Arrive(IEnumerator<TraceRequest> lengths, double rate, double duration, ulong seed)
     {
         SimRandom gaps = new(seed ^ 0xA5A5_0001);
-        IEnumerator<TraceRequest> lengths = Lengths(seed);
         List<TraceRequest> requests = new((int)Math.Min(rate * duration * 1.1 + 16, TraceReader.RowsMax));
         for (double time = gaps.NextExponential() / rate; time < duration && requests.Count < TraceReader.RowsMax; time += gaps.NextExponential() / rate)
         {
@@ -25,10 +30,4 @@ internal abstract class Workload
         }
         return requests;
     }
-
-    /// <summary>The trace's own arrivals, at <paramref name="rateScale"/> times their rate; null if it has none.</summary>
-    public virtual IReadOnlyList<TraceRequest>? Recorded(double rateScale, double duration) => null;
-
-    /// <summary>An endless stream of requests without arrivals.</summary>
-    protected abstract IEnumerator<TraceRequest> Lengths(ulong seed);
 }
