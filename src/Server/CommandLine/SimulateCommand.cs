@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 using NativeLM.Simulation;
 using NativeLM.Simulation.Figures;
@@ -39,13 +38,7 @@ internal sealed class SimulateCommand
     private readonly Option<int> _n = Flag.With("--n", "Parallel samples of each request.", 1);
     private readonly Option<int?> _beam = Flag.Of<int?>("--beam", "Beam width; excludes --n.");
     private readonly Option<int> _sharedPrefix = Flag.With("--shared-prefix", "With --trace wmt: tokens that all prompts begin with.", 341);
-    private readonly Option<bool?> _prefixCache = new("--prefix-cache")
-    {
-        Description = "Reuse of blocks across requests. Default: on for nativelm, off for paper.",
-        HelpName = "on|off",
-        CustomParser = ParseOnOff,
-    };
-
+    private readonly Option<string?> _prefixCache = new("--prefix-cache") { Description = "Reuse of blocks across requests. Default: on for nativelm, off for paper.", HelpName = "on|off" };
     private readonly Option<int?> _gpuBlocks = Flag.Of<int?>("--gpu-blocks", "KV blocks of the pool. Default: what the model leaves on the GPU.");
     private readonly Option<double> _swapSpace = Flag.With("--swap-space", "Host memory for swapped blocks, in GiB.", 4.0);
     private readonly Option<long> _seed = Flag.With("--seed", "Seed of lengths, arrivals and beams.", 1L);
@@ -158,7 +151,7 @@ internal sealed class SimulateCommand
             BlockSize = parsed.GetValue(_blockSize),
             Width = parsed.GetValue(_beam) ?? parsed.GetValue(_n),
             IsBeam = parsed.GetValue(_beam) is not null,
-            PrefixCache = parsed.GetValue(_prefixCache),
+            PrefixCache = OnOff("--prefix-cache", parsed.GetValue(_prefixCache)),
             KvSlots = parsed.GetValue(_gpuBlocks) is int blocks ? checked(blocks * parsed.GetValue(_blockSize)) : null,
             SwapBytes = parsed.GetValue(_swapSpace) * (1L << 30),
             Seed = unchecked((ulong)parsed.GetValue(_seed)),
@@ -193,14 +186,13 @@ internal sealed class SimulateCommand
             throw new UsageException(string.Create(CultureInfo.InvariantCulture, $"{flag}: found {value}, needed a number from {min} to {max}"));
     }
 
-    private static bool? ParseOnOff(ArgumentResult result)
+    private static bool? OnOff(string flag, string? word) => word switch
     {
-        string word = result.Tokens.Count == 1 ? result.Tokens[0].Value : "";
-        if (word is "on" or "off")
-            return word == "on";
-        result.AddError($"--prefix-cache: found '{word}', needed on or off");
-        return null;
-    }
+        null => null,
+        "on" => true,
+        "off" => false,
+        _ => throw new UsageException($"{flag}: found '{word}', needed on or off"),
+    };
 
     private static string Known(string kind) => string.Join(", ", ConstantTable.Names(kind));
 }
