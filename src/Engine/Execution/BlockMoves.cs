@@ -22,7 +22,7 @@ internal sealed unsafe class BlockMoves : IDisposable
     {
         _cache = cache;
         HostBlockCount = hostBlockCount;
-        _pairs = new int[checked(2 * cache.Description.BlockCount)];
+        _pairs = new int[checked(2 * Math.Max(cache.Description.BlockCount, hostBlockCount))];
         if (hostBlockCount > 0)
             _hostPool = Allocate(device, checked(hostBlockCount * blockBytes));
     }

@@ -602,9 +602,9 @@ internal sealed class Scheduler
     {
         if (_running.Count == 1)
             throw new InvariantException($"request {victim.Arrival} needs more KV blocks than the whole pool of {_pool.UsableCount}");
-        _running.RemoveAt(_running.Count - 1);
         if (!maySwap || !PrefersSwap(victim) || !TrySwapOut(victim, plan))
             Drop(victim);
+        _running.RemoveAt(_running.Count - 1); // listed until here, so that its reader is told if a check above fails
         GiveBack(victim);
     }
 
