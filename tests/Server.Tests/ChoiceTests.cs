@@ -100,6 +100,32 @@ public sealed class ChoiceTests(TestServer server) : IClassFixture<TestServer>
         await server.AssertUnharmedAsync();
     }
 
+    /// <summary>A character of the text itself as stop string: it is complete in any step, the first included, in any choice.</summary>
+    [Theory]
+    [InlineData(false, 96)]
+    [InlineData(true, 96)]
+    [InlineData(true, 16)]
+    public async Task Random_stop_strings_cut_each_choice_where_a_plain_search_says(bool isAsync, int sequences)
+    {
+        await using TestServer own = await TestServer.CreateAsync(
+            new ServerOptions { Port = 0 }, info => info with { IsAsync = isAsync, MaxSequences = sequences, BlockCount = 100 });
+        Random random = new(sequences);
+        for (int round = 0; round < 60; round++)
+        {
+            int n = random.Next(1, 7);
+            string body = $$"""{"prompt":"{{new string('a', random.Next(1, 50))}}","max_tokens":{{random.Next(1, 50)}},"n":{{n}}""";
+            string[] plain = Texts(await own.AskAsync(Completions, body + "}"));
+            System.Text.Rune[] runes = [.. plain[random.Next(n)].EnumerateRunes()];
+            string stop = runes[random.Next(runes.Length)].ToString();
+            string report = random.Next(2) == 0 ? "" : ",\"include_sharing_report\":true";
+            JsonElement[] answers = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ =>
+                own.AskAsync(Completions, $$"""{{body}},"stop":{{JsonSerializer.Serialize(stop)}}{{report}}}""")));
+            foreach (JsonElement answer in answers)
+                Assert.Equal(plain.Select(text => text.Split(stop)[0]), Texts(answer));
+        }
+        await own.AssertUnharmedAsync();
+    }
+
     [Theory]
     [InlineData(Completions, """{"prompt":"Hello","max_tokens":20""")]
     [InlineData(Chats, Chat)]
