@@ -38,7 +38,7 @@ internal static class SimulateOutput
             Table table = new Table().Border(TableBorder.Simple).AddColumns("case", "measure", "paper", "ours", "ratio", "passes", "kind", "verdict");
             foreach (FigureRow row in evaluation.Rows.Where(r => r.Figure == figure.Id))
                 table.AddRow(Escaped(row.Case, row.Measure, EvaluationReport.Text(row.Paper), EvaluationReport.Number(row.Ours),
-                    row.Ratio is double ratio ? EvaluationReport.Number(ratio) : "", $"{EvaluationReport.Number(row.Low)} to {EvaluationReport.Number(row.High)}",
+                    row.Ratio is double ratio ? EvaluationReport.Number(ratio) : "", EvaluationReport.Bounds(row),
                     $"{row.Kind}".ToLowerInvariant(), row.Verdict));
             AnsiConsole.WriteLine($"{(char.IsDigit(figure.Id[0]) ? $"Figure {figure.Id}: " : "")}{figure.Title}");
             AnsiConsole.Write(table);

@@ -67,7 +67,10 @@ internal static class EvaluationReport
     }
 
     /// <summary>A published value, as it is printed.</summary>
-    public static string Text(Published? paper) => paper is not Published p ? "" : p.Low == p.High ? Number(p.Low) : $"{Number(p.Low)}-{Number(p.High)}";
+    public static string Text(Published? paper) => paper is Published p ? Range(p.Low, p.High) : "";
+
+    /// <summary>The bounds of a row, as they are printed.</summary>
+    public static string Bounds(FigureRow row) => Range(row.Low, row.High);
 
     /// <summary>A number with three digits that count.</summary>
     public static string Number(double value) => !double.IsFinite(value) ? "-" : Math.Abs(value) >= 100 ? value.ToString("0", CultureInfo.InvariantCulture)
@@ -101,7 +104,7 @@ internal static class EvaluationReport
         page.Append($"\n## {(char.IsDigit(figure.Id[0]) ? $"Figure {figure.Id}: " : "")}{figure.Title}\n\n{figure.Notes}\n\n");
         page.Append("| case | measure | paper | ours | ratio | bounds | kind | verdict |\n|---|---|---|---|---|---|---|---|\n");
         foreach (FigureRow row in evaluation.Rows.Where(r => r.Figure == figure.Id))
-            page.Append($"| {row.Case} | {row.Measure} | {Text(row.Paper)} | {Number(row.Ours)} | {(row.Ratio is double ratio ? Number(ratio) : "")} | {Number(row.Low)}-{Number(row.High)} | {Word(row.Kind)} | {row.Verdict} |\n");
+            page.Append($"| {row.Case} | {row.Measure} | {Text(row.Paper)} | {Number(row.Ours)} | {(row.Ratio is double ratio ? Number(ratio) : "")} | {Bounds(row)} | {Word(row.Kind)} | {row.Verdict} |\n");
         if (evaluation.Plots.TryGetValue(figure.Id, out IReadOnlyList<(string Name, SvgPlot Plot)>? plots))
             foreach ((string name, SvgPlot plot) in plots)
                 page.Append($"\n![{plot.Title}]({name}.svg)\n");
@@ -128,6 +131,9 @@ internal static class EvaluationReport
         json.WriteString("verdict", row.Verdict);
         json.WriteEndObject();
     }
+
+    private static string Range(double low, double high) => low == high ? Number(low)
+        : high >= FigureRow.Unbounded ? $"at least {Number(low)}" : low == 0 ? $"up to {Number(high)}" : $"{Number(low)} to {Number(high)}";
 
     private static IEnumerable<(string Table, Constant Constant)> Constants()
     {

@@ -20,7 +20,7 @@ internal sealed class Figure14 : Figure
     public override string Notes =>
         "Every sequence of a request has the request's output length. Beams go on from another beam with probability 0.05 per step, which forks and frees blocks in the real block manager; Oracle "
         + "keeps a chunk per beam. Honest misses: the paper's gain rises with the width, from 1.3 x to 2.3 x at beam width 6; here it does not. With parallel samples the pool is full, and the "
-        + "paper's rule that a request of several sequences is swapped costs as much as a step for each one preempted. With beams, blocks are plentiful (a third of the pool stays free): 256 sequences "
+        + "paper's rule that a request of several sequences is swapped costs as much as a step for each one preempted. With beams, blocks are plentiful (at widths 4 and 6 a third of the pool stays free): 256 sequences "
         + "in a step are the limit, and each pays the host's part. What the baseline pays for its beams, copies of whole sequences and their launches, is not modelled.";
 
     public override IEnumerable<Cell> Cells()

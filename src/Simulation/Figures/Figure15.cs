@@ -6,15 +6,13 @@ namespace NativeLM.Simulation.Figures;
 /// <summary>Figure 15: blocks saved by sharing.</summary>
 internal sealed class Figure15 : Figure
 {
-    private const double Duration = 900;
-
     // Paper: the published ends of the range over widths 2 to 6; bounds in points.
     private static readonly Panel[] Panels =
     [
-        new(FittedWorkload.Alpaca, false, 24, new(6.1, 9.8), 3, 3),
-        new(FittedWorkload.ShareGpt, false, 1.2, new(16.2, 30.5), 3, 3),
-        new(FittedWorkload.Alpaca, true, 24, new(37.6, 55.2), 4, 4),
-        new(FittedWorkload.ShareGpt, true, 1.2, new(44.3, 66.3), 4, 11),
+        new(FittedWorkload.Alpaca, false, 24, Hour / 4, new(6.1, 9.8), 3, 3),
+        new(FittedWorkload.ShareGpt, false, 1.2, 2 * Hour, new(16.2, 30.5), 3, 3),
+        new(FittedWorkload.Alpaca, true, 24, Hour / 4, new(37.6, 55.2), 4, 4),
+        new(FittedWorkload.ShareGpt, true, 1.2, 2 * Hour, new(44.3, 66.3), 4, 11),
     ];
 
     private static readonly int[] Widths = [2, 4, 6];
@@ -24,14 +22,14 @@ internal sealed class Figure15 : Figure
     public override string Title => "Blocks saved by sharing, % of the blocks without sharing (OPT-13B)";
 
     public override string Notes =>
-        "1 - physical / logical blocks of the real block manager, both summed over the steps of 15 minutes at a moderate load. How often a beam goes on from another is not published; with 0.05 per "
+        "1 - physical / logical blocks of the real block manager, both summed over the steps of a trace at a moderate load. How often a beam goes on from another is not published; with 0.05 per "
         + "step the Alpaca rows come out, and long ShareGPT outputs share somewhat more at width 6 than the paper's beams did. The saving hardly depends on the load.";
 
     public override IEnumerable<Cell> Cells()
     {
         foreach (Panel panel in Panels)
             foreach (int width in Widths)
-                yield return Run(panel.Key(width), Setting(ServingPolicy.Paper) with { Width = width, IsBeam = panel.IsBeam }, panel.Workload, panel.Rate / width, Duration);
+                yield return Run(panel.Key(width), Setting(ServingPolicy.Paper) with { Width = width, IsBeam = panel.IsBeam }, panel.Workload, panel.Rate / width, panel.Duration);
     }
 
     public override IEnumerable<FigureRow> Rows(CellResults results)
@@ -55,7 +53,7 @@ internal sealed class Figure15 : Figure
         });
     }
 
-    private sealed record Panel(Workload Workload, bool IsBeam, double Rate, Published Paper, double Below, double Above)
+    private sealed record Panel(Workload Workload, bool IsBeam, double Rate, double Duration, Published Paper, double Below, double Above)
     {
         public string Key(int width) => $"15/{Workload.Name}/{(IsBeam ? "beam" : "parallel")}/{width}";
 

@@ -31,7 +31,7 @@ internal sealed class Figure2 : Figure
         {
             double[] ours = Split(results.Run(Figure13.ShareGptKey(policy)).Memory);
             for (int i = 0; i < Parts.Length; i++)
-                yield return new FigureRow(Id, policy.Title(), $"{Parts[i]}, % of the pool", paper[i], ours[i], paper[i] - points, paper[i] + points, RowKind.Check);
+                yield return new FigureRow(Id, policy.Title(), $"{Parts[i]}, % of the pool", paper[i], ours[i], Math.Max(0, paper[i] - points), paper[i] + points, RowKind.Check);
         }
         double held = 100 * results.Run(Figure13.ShareGptKey(ServingPolicy.Paper)).Memory.OfAllocated;
         yield return new FigureRow(Id, ServingPolicy.Paper.Title(), "token states, % of allocated blocks", 96.3, held, 96, 100, RowKind.Prediction);

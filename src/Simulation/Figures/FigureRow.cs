@@ -34,6 +34,9 @@ internal readonly record struct Published(double Low, double High)
 /// <param name="Kind">What the row is.</param>
 internal sealed record FigureRow(string Figure, string Case, string Measure, Published? Paper, double Ours, double Low, double High, RowKind Kind)
 {
+    /// <summary>The upper bound of a row that has none.</summary>
+    public const double Unbounded = 1e6;
+
     /// <summary>True if ours is within its bounds.</summary>
     public bool IsWithin => Ours >= Low && Ours <= High;
 

@@ -24,7 +24,7 @@ internal sealed class RecordedWorkload : Workload
 
     public override string Name { get; }
 
-    public override string Origin => $"{_rows.Length} recorded rows of {Name}" + (LeftOut > 0 ? $"; {LeftOut} rows longer than the model's context left out" : "");
+    public override string Origin => $"{_rows.Length} recorded rows of {Name}" + (LeftOut > 0 ? $"; {LeftOut} longer ones left out" : "");
 
     /// <summary>Rows that are too long for the model.</summary>
     public int LeftOut { get; }
