@@ -6,68 +6,46 @@ using Xunit;
 namespace NativeLM.Tests;
 
 /// <summary>
-/// Drives the real scheduler and pool through seeded worlds. A failing seed is named; replay it alone with
-/// NATIVELM_SIMULATION_SEED=N. NATIVELM_SIMULATION_SEEDS=N runs N seeds instead of the usual number.
+/// Drives the real scheduler and block manager through seeded worlds. A failing seed is named with the command that replays it.
+/// NATIVELM_SIMULATION_SEEDS=N runs N seeds instead of the usual number.
 /// </summary>
 public sealed class SimulationTests(ITestOutputHelper output)
 {
-    private const int FaultySteps = 2000;
-    private const ulong UsualSeeds = 160;
+    private const int Steps = 2000;
+    private const int Seeds = 800;
+    private const long StepsLeast = 1_000_000;
 
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Every_promise_holds_in_every_world(bool isAsync)
+    [Fact]
+    public void Every_promise_holds_in_a_million_steps()
     {
-        ulong? only = Number("NATIVELM_SIMULATION_SEED");
-        ulong first = only ?? 1, count = only is null ? Number("NATIVELM_SIMULATION_SEEDS") ?? UsualSeeds : 1;
-        long steps = 0, preemptions = 0, dropped = 0, late = 0;
-        Dictionary<FinishReason, int> ends = [];
-        for (ulong seed = first; seed < first + count; seed++)
-        {
-            using World world = Run(seed, isAsync);
-            steps += world.StepCount;
-            preemptions += world.Preemptions;
-            dropped += world.DroppedRows;
-            late += world.LateTokens;
-            foreach ((FinishReason reason, int times) in world.Ends)
-                ends[reason] = ends.GetValueOrDefault(reason) + times;
-        }
-        output.WriteLine($"{count} worlds, {steps} steps, {preemptions} preemptions, {dropped} rows dropped, {late} tokens after preemption, ends: {string.Join(", ", ends)}");
-        if (only is not null)
-            return;
-        Assert.True(steps > (long)count * FaultySteps / 4, $"only {steps} steps ran: the worlds are too idle to prove anything");
-        Assert.True(preemptions > (long)count, $"only {preemptions} preemptions");
-        Assert.True(isAsync ? dropped > (long)count && late > (long)count : dropped + late == 0, $"{dropped} rows dropped, {late} late tokens");
-        foreach (FinishReason reason in Enum.GetValues<FinishReason>().Where(r => r is not (FinishReason.None or FinishReason.DeadlineExceeded)))
-            Assert.True(ends.GetValueOrDefault(reason) > 100, $"only {ends.GetValueOrDefault(reason)} ends with {reason}");
+        int seeds = Number("NATIVELM_SIMULATION_SEEDS") ?? Seeds;
+        WorldTotals totals = WorldRun.Run(firstSeed: 1, seeds, Steps);
+        output.WriteLine($"{seeds} worlds, {totals}");
+        Assert.True(totals.Steps >= StepsLeast * seeds / Seeds, $"only {totals.Steps} steps ran: the worlds are too idle to prove anything");
+        Assert.All(Enum.GetValues<Fault>(), fault => Assert.True(totals.Faults(fault) > seeds / 10, $"{fault} happened {totals.Faults(fault)} times"));
+        Assert.All(Enum.GetValues<FinishReason>().Where(reason => reason != FinishReason.None),
+            reason => Assert.True(totals.Ends(reason) > seeds / 10, $"{totals.Ends(reason)} requests ended with {reason}"));
+        Assert.True(Math.Min(totals.Recomputes, totals.Swaps) > seeds, $"{totals.Recomputes} preemptions by recompute, {totals.Swaps} by swap");
+        Assert.True(Math.Min(totals.Copies, totals.HitTokens) > seeds, $"{totals.Copies} copies on write, {totals.HitTokens} tokens from the cache");
+        Assert.True(Math.Min(totals.DroppedRows, totals.LateTokens) > seeds, $"{totals.DroppedRows} rows dropped, {totals.LateTokens} late tokens");
     }
 
-    [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void A_seed_replays_exactly(bool isAsync)
+    [Fact]
+    public void A_seed_replays_exactly()
     {
-        using World once = Run(7, isAsync), again = Run(7, isAsync);
-        Assert.Equal((once.StepCount, once.Preemptions), (again.StepCount, again.Preemptions));
-        Assert.Equal(once.Ends, again.Ends);
+        Assert.Equal(WorldRun.Tell(seed: 7, Steps), WorldRun.Tell(seed: 7, Steps));
     }
 
-    private static World Run(ulong seed, bool isAsync)
+    [Fact]
+    public void A_named_seed_tells_its_story()
     {
-        World world = new(seed, isAsync);
-        try
-        {
-            world.Run(FaultySteps);
-        }
-        catch (Exception error)
-        {
-            throw new InvalidOperationException($"seed {seed}, {(isAsync ? "asynchronous, " : "")}step {world.StepCount}: {error.Message} (replay: NATIVELM_SIMULATION_SEED={seed})", error);
-        }
-        return world;
+        ulong seed = ulong.Parse(Environment.GetEnvironmentVariable("NATIVELM_SIMULATION_SEED") ?? "1", CultureInfo.InvariantCulture);
+        string story = WorldRun.Tell(seed, Number("NATIVELM_SIMULATION_STEPS") ?? Steps);
+        output.WriteLine(story);
+        Assert.Contains("every promise held", story, StringComparison.Ordinal);
     }
 
-    private static ulong? Number(string variable) => Environment.GetEnvironmentVariable(variable) is string text
-        ? ulong.Parse(text, CultureInfo.InvariantCulture)
+    private static int? Number(string variable) => Environment.GetEnvironmentVariable(variable) is string text
+        ? int.Parse(text, CultureInfo.InvariantCulture)
         : null;
 }

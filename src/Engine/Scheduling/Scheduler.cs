@@ -194,7 +194,8 @@ internal sealed class Scheduler
             if (row.IsBeam || sequence.FinishReason != FinishReason.None)
                 continue;
             FinishReason reason = Commit(row, result.Tokens[i]);
-            Index(sequence, row.Start + row.Count);
+            if (reason != FinishReason.Error) // what a failed row stored is not for others to find
+                Index(sequence, row.Start + row.Count);
             if (reason == FinishReason.Error)
                 End(sequence.Group, reason);
             else if (reason != FinishReason.None)
@@ -316,7 +317,7 @@ internal sealed class Scheduler
             {
                 SequenceGroup victim = _running[^1];
                 // A plan without a row is not run, and then what it would swap is lost.
-                Preempt(victim, plan, maySwap: victim != group || !plan.IsEmpty);
+                Preempt(victim, plan, maySwap: !plan.IsEmpty);
                 preempted = true;
                 if (victim == group)
                     return true;
@@ -445,9 +446,9 @@ internal sealed class Scheduler
             group.IsPrefilling = true;
             return group.Live.Length == 1 ? TryReserve(group, margin) : Recomputation.TryReserve(group, _blocks, margin);
         }
-        // What is swapped in decodes in the same step: each sequence may need a block for that.
+        // What is swapped in decodes in the same step.
         int moved = plan.SwapIns.Length;
-        if (!_blocks.TrySwapIn(_tables.Tables, margin + group.Live.Length, plan))
+        if (!_blocks.TrySwapIn(_tables.Tables, margin + SwappedWriteCost(group), plan))
             return false;
         moved = plan.SwapIns.Length - moved;
         SwappedInBlockCount += moved;
@@ -456,6 +457,25 @@ internal sealed class Scheduler
         if (!TryPrepareWrites(group, plan))
             throw new InvariantException($"request {group.Arrival} was swapped in without room for its next token");
         return true;
+    }
+
+    /// <summary>
+    /// Blocks that the next tokens of a swapped request take once it is back: each sequence whose token begins a block needs one, and of those
+    /// that share their last block all but one copy it.
+    /// </summary>
+    private int SwappedWriteCost(SequenceGroup group)
+    {
+        int cost = 0;
+        ReadOnlySpan<Sequence> live = group.Live;
+        for (int i = 0; i < live.Length; i++)
+        {
+            int entry = live[i].ComputedCount / _limits.BlockSize;
+            bool needsBlock = entry == live[i].Blocks.Count;
+            for (int k = 0; k < i && !needsBlock; k++)
+                needsBlock = entry < live[k].Blocks.Count && live[k].Blocks[entry] == live[i].Blocks[entry];
+            cost += needsBlock ? 1 : 0;
+        }
+        return cost;
     }
 
     /// <summary>
@@ -701,7 +721,8 @@ internal sealed class Scheduler
         foreach (ref readonly ScheduledSequence row in rows)
         {
             row.Sequence.InFlightCount = 0;
-            Index(row.Sequence, row.Start + row.Count);
+            if (!result.BeamFailed(entry))
+                Index(row.Sequence, row.Start + row.Count);
         }
         if (result.BeamFailed(entry))
             End(group, FinishReason.Error);

@@ -8,11 +8,11 @@ namespace NativeLM.Tests.Planted;
 /// <summary>Do the worlds bite? Bugs are planted in the real sources one at a time, and short worlds run until one says what is wrong.</summary>
 public sealed class PlantedBugTests(ITestOutputHelper output)
 {
-    private const int BugsLeast = 15;
+    private const int BugsLeast = 80;
     private const double FoundLeast = 0.9;
     private const ulong FirstSeed = 1000;
-    private const int Worlds = 30;
-    private const int Steps = 250;
+    private const int Worlds = 60;
+    private const int Steps = 200;
 
     // Far above what the worlds take: a bug that makes a loop endless is found by never coming back.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);

@@ -1,5 +1,4 @@
 using NativeLM.Engine;
-using NativeLM.Engine.Execution;
 using NativeLM.Engine.Memory;
 using NativeLM.Engine.Scheduling;
 using NativeLM.Engine.Sequences;
@@ -7,67 +6,55 @@ using NativeLM.Engine.Sequences;
 namespace NativeLM.Tests.Worlds;
 
 /// <summary>
-/// One seeded life of a scheduler: sizes, arrivals, lengths, cancellations and failures all come from the seed, so a run replays
-/// exactly. After every step the real bookkeeping is compared with a naive model of it. A first phase has faults; in a second one
-/// arrivals and faults stop and everything must end within a computed number of steps. An asynchronous world plans and launches each
-/// step before it takes over the one before; it draws the same tokens.
+/// One seeded life of a scheduler: its settings, what arrives, and what goes wrong all come from the seed, so a run replays exactly. Every
+/// plan is checked before it runs and all bookkeeping after every step, and each request draws what it would draw alone. A first phase has
+/// faults; in a second one arrivals and faults stop and everything must end within a computed number of steps.
 /// </summary>
 internal sealed class World : IDisposable
 {
+    private static readonly TimeSpan StepTime = TimeSpan.FromMilliseconds(1);
+
     private readonly Random _random;
-    private readonly int _blockSize;
-    private readonly int _usable;
-    private readonly int _sequencesMax;
-    private readonly int _tokensMax;
-    private readonly int _contextMax;
-    private readonly double _arrivalRate;
-    private readonly double _cancelRate;
-    private readonly double _spoilRate;
-    private readonly double _stepFailureRate;
+    private readonly SchedulerLimits _limits;
     private readonly Scheduler _scheduler;
     private readonly SimulatedExecutor _executor;
-    private readonly bool _isAsync;
-    private readonly Step[] _steps;
-    private Step? _inFlight;
-    private readonly Dictionary<long, Expected> _live = [];
-    private readonly HashSet<Sequence> _spoiled = [];
-    private long _arrivals;
+    private readonly VirtualClock _clock = new();
+    private readonly FaultDice _dice;
+    private readonly RequestFactory _factory;
+    private readonly Dictionary<long, Request> _live = [];
+    private readonly List<SequenceGroup> _ended = [];
+    private readonly List<SequenceGroup> _over = []; // ended before, to be cancelled again
+    private readonly BlockOrigins _origins;
+    private readonly PlanCheck _planCheck;
+    private readonly StateCheck _stateCheck;
+    private readonly WorldStep[] _steps;
+    private readonly int _fullCheckEvery;
+    private WorldStep? _inFlight;
+    private WorldStep? _launching;
+    private bool _isDraining;
 
-    public World(ulong seed, bool isAsync)
+    public World(ulong seed, WorldSettings? settings = null, int fullCheckEvery = 1)
     {
-        _isAsync = isAsync;
         _random = new Random((int)(seed ^ (seed >> 32)));
-        _blockSize = 8 * _random.Next(1, 5);
-        _usable = _random.Next(3, 200);
-        _sequencesMax = _random.Next(1, 33);
-        _tokensMax = _sequencesMax + _random.Next(0, 3) * _random.Next(1, 100);
-        _contextMax = Math.Min(_random.Next(8, 400), _usable * _blockSize);
-        _arrivalRate = Math.Pow(10, -2 * _random.NextDouble());
-        _cancelRate = _random.Next(2) * 0.2 * _random.NextDouble();
-        _spoilRate = _random.Next(2) * 0.02 * _random.NextDouble();
-        _stepFailureRate = _random.Next(3) == 0 ? 0.01 : 0;
-        _scheduler = new Scheduler(new SchedulerLimits
-        {
-            BlockCount = _usable + 1,
-            BlockSize = _blockSize,
-            SequencesMax = _sequencesMax,
-            TokensMax = _tokensMax,
-        });
-        _executor = new SimulatedExecutor(_usable + 1, _blockSize, _sequencesMax) { Spoil = _spoiled.Contains };
-        _steps = [new Step(_sequencesMax), new Step(_sequencesMax)];
+        Settings = settings ?? WorldSettings.Of(_random);
+        _limits = Settings.Limits;
+        _scheduler = new Scheduler(_limits, _clock);
+        _executor = new SimulatedExecutor(_limits, Settings.Vocabulary) { Spoil = SpoilsRow };
+        _dice = new FaultDice(_random, Settings);
+        _factory = new RequestFactory(_random, Settings, _scheduler, _clock, _dice);
+        _origins = new BlockOrigins(_limits);
+        _planCheck = new PlanCheck(_scheduler, _limits, _live, _factory.Keys, _origins);
+        _stateCheck = new StateCheck(_scheduler, _limits, _live);
+        _steps = [new WorldStep(_limits), new WorldStep(_limits)];
+        _fullCheckEvery = fullCheckEvery;
     }
 
-    public long StepCount { get; private set; }
+    public WorldSettings Settings { get; }
 
-    public long Preemptions => _scheduler.PreemptionCount;
+    public WorldTotals Totals { get; } = new();
 
-    /// <summary>Rows computed for sequences that had ended.</summary>
-    public long DroppedRows { get; private set; }
-
-    /// <summary>Tokens that arrived for a sequence that had been preempted while they were in flight.</summary>
-    public long LateTokens { get; private set; }
-
-    public Dictionary<FinishReason, int> Ends { get; } = [];
+    /// <summary>Listens to what happens; null: nobody does.</summary>
+    public Story? Story { get; init; }
 
     public void Dispose() => _executor.Dispose();
 
@@ -77,238 +64,267 @@ internal sealed class World : IDisposable
         for (int step = 0; step < faultySteps; step++)
         {
             Arrive();
-            Cancel();
-            Step(faults: true);
+            Disturb();
+            Turn();
         }
+        Settle();
+    }
+
+    /// <summary>Runs to the end without arrivals and faults: within a bounded number of steps, and nothing is held then.</summary>
+    public void Settle()
+    {
+        _dice.IsOn = false;
         long bound = LivenessBound();
         for (long step = 0; !_scheduler.IsIdle || _inFlight is not null; step++)
         {
-            Require(step <= bound, $"not idle after {bound} steps without arrivals");
-            Step(faults: false);
+            Promise.Hold(step <= bound, $"not idle after {bound} steps without arrivals");
+            Turn();
         }
-        Require(_live.Count == 0, $"{_live.Count} sequences never ended");
-        Require(_scheduler.Pool.UsedCount == 0, $"{_scheduler.Pool.UsedCount} blocks are held while idle");
+        Promise.Hold(_live.Count == 0, $"{_live.Count} requests never ended");
+        while (_scheduler.Pins.Count > 0)
+            _scheduler.ReleasePin(_scheduler.Pins[0].Name);
+        Promise.Hold(_scheduler.Blocks.Pool.UsedCount == 0 && _scheduler.Blocks.Host.UsedCount == 0,
+            $"{_scheduler.Blocks.Pool.UsedCount} blocks and {_scheduler.Blocks.Host.UsedCount} host blocks are held while idle");
         _scheduler.CheckInvariants();
+        Totals.Add(_scheduler, _dice);
     }
 
     private void Arrive()
     {
-        int count = _random.NextDouble() < _arrivalRate ? (_random.Next(20) == 0 ? _random.Next(1, 40) : 1) : 0;
-        for (int i = 0; i < count && _scheduler.Waiting.Length < 60; i++)
+        _isDraining = _isDraining ? !_scheduler.IsIdle : _live.Count > 0 && _dice.Hits(Fault.Drain);
+        if (_isDraining)
+            return;
+        int count = _random.NextDouble() < Settings.ArrivalRate ? 1 : 0;
+        if (_dice.Hits(Fault.Burst))
+            count = Settings.LiveMax;
+        if (_dice.Hits(Fault.PrefixRegistered))
+            Add(_factory.NextPrefix());
+        if (_dice.Hits(Fault.NeverFits))
+            _factory.RequireRefusal();
+        for (int i = 0; i < count && _live.Count < Settings.LiveMax; i++)
+            Add(_factory.Next());
+    }
+
+    private void Add(Request? request)
+    {
+        if (request is null)
+            return;
+        SequenceGroup group = request.Group;
+        _live.Add(group.Arrival, request);
+        _scheduler.Add(group);
+        Totals.Requests++;
+        Story?.Tell($"request {group.Arrival} arrives: {group.First.PromptCount} + {group.First.MaxOutputCount} tokens, {group.Width} {(group.Beams is null ? "wide" : "beams")}, priority {group.Priority}, {group.Key!.Name}");
+    }
+
+    /// <summary>Faults that come from outside.</summary>
+    private void Disturb()
+    {
+        Cancel(Fault.CancelWaiting, static group => group.State == GroupState.Waiting);
+        Cancel(Fault.CancelPrefill, static group => group.State == GroupState.Running && group.IsPrefilling);
+        Cancel(Fault.CancelDecode, static group => group.State == GroupState.Running && !group.IsPrefilling);
+        Cancel(Fault.CancelPreempted, static group => group.State == GroupState.Preempted);
+        Cancel(Fault.CancelSwapped, static group => group.State == GroupState.Swapped);
+        Cancel(Fault.CancelInFlight, static group => group.HasTokenInFlight);
+        if (_over.Count > 0 && _dice.Hits(Fault.CancelTwice))
+            _scheduler.Finish(_over[_random.Next(_over.Count)], FinishReason.Cancelled);
+        if (_live.Count > 0 && _dice.Hits(Fault.CancelSequence))
+            CancelSequence();
+        if (_live.Count > 0 && _dice.Hits(Fault.CancelAll))
+            foreach (Request request in _live.Values.ToArray())
+                Cancel(request);
+        if (_limits.PrefixCaching && _dice.Hits(Fault.CacheReset))
         {
-            int prompt = _random.Next(1, _contextMax);
-            int output = _random.Next(1, _contextMax - prompt + 1);
-            int[] tokens = [.. Enumerable.Range(0, prompt).Select(_ => _random.Next(1000))];
-            int[] endIds = _random.Next(2) == 0 ? [] : [_random.Next(997), _random.Next(997), _random.Next(997)];
-            Sequence sequence = new(_arrivals++, tokens, new SamplingParams(), (ulong)_random.NextInt64(), output, endIds);
-            _scheduler.Add(sequence);
-            _live.Add(sequence.Arrival, new Expected(sequence));
+            _scheduler.Blocks.ResetPrefixCache();
+            _origins.Reset();
         }
+        if (_scheduler.Pins.Count > 0 && _dice.Hits(Fault.PrefixReleased))
+            ReleasePrefix(_scheduler.Pins[_random.Next(_scheduler.Pins.Count)]);
+        _clock.Advance(_dice.Hits(Fault.ClockJump) ? TimeSpan.FromHours(1) : _dice.Hits(Fault.SlowStep) ? 100 * StepTime : StepTime);
     }
 
-    private void Cancel()
+    private void Cancel(Fault fault, Func<SequenceGroup, bool> suits)
     {
-        if (_random.NextDouble() >= _cancelRate || _live.Count == 0)
+        if (!Settings.Faults.ContainsKey(fault))
             return;
-        Sequence victim = _live.Values.ElementAt(_random.Next(_live.Count)).Sequence;
-        _scheduler.Finish(victim, FinishReason.Cancelled);
-        _scheduler.Finish(victim, FinishReason.Cancelled); // a second time changes nothing
-        Ended(victim, FinishReason.Cancelled);
+        Request[] candidates = [.. _live.Values.Where(request => suits(request.Group))];
+        if (candidates.Length > 0 && _dice.Hits(fault))
+            Cancel(candidates[_random.Next(candidates.Length)]);
     }
 
-    private void Step(bool faults)
+    /// <summary>Cancels a request, as a caller may, twice.</summary>
+    public void Cancel(Request request)
     {
-        Sequence? oldest = _scheduler.Oldest;
-        SequenceState oldestBefore = oldest?.State ?? SequenceState.Waiting;
-        bool oldestAwaits = oldest?.AwaitsResult ?? true;
-        long preemptionsBefore = Preemptions;
-        Step next = _steps[0] == _inFlight ? _steps[1] : _steps[0];
+        Story?.Tell($"request {request.Group.Arrival} is cancelled while {request.Group.State}");
+        _scheduler.Finish(request.Group, FinishReason.Cancelled);
+        _scheduler.Finish(request.Group, FinishReason.Cancelled);
+        request.Finish(FinishReason.Cancelled);
+        TakeEnded();
+    }
+
+    private void ReleasePrefix(PinnedPrefix pin)
+    {
+        foreach (Request request in _live.Values)
+            request.IsReleased |= request.Group.Pin == pin;
+        Promise.Hold(_scheduler.ReleasePin(pin.Name) && !_scheduler.ReleasePin(pin.Name), $"{pin.Name} is released twice or never");
+    }
+
+    private void CancelSequence()
+    {
+        Request request = _live.Values.ElementAt(_random.Next(_live.Count));
+        int index = _random.Next(request.Group.Width);
+        Story?.Tell($"sequence {request.Group.Arrival}.{index} is cancelled while {request.Group.State}");
+        request.Cancel(index);
+        _scheduler.Finish(request.Group, index, FinishReason.Cancelled);
+        TakeEnded();
+    }
+
+    /// <summary>Plans a step, launches it, and takes over the result of one: the same or, ahead of time, the one before.</summary>
+    private void Turn()
+    {
+        WorldStep next = _steps[0] == _inFlight ? _steps[1] : _steps[0];
+        _planCheck.Before();
         _scheduler.Plan(next.Plan);
-        CheckPlan(next.Plan, oldest, oldestBefore, oldestAwaits);
-        foreach (ref readonly ScheduledSequence row in next.Plan.Sequences)
-            Require(!row.IsNewInSlot || Preemptions == preemptionsBefore, $"sequence {row.Sequence.Arrival} was admitted in a step that preempts");
-        Step? done = next.Plan.IsEmpty ? null : next;
-        if (done is not null)
-            _executor.Launch(next.Plan);
-        if (_isAsync)
+        foreach (Request request in _live.Values)
+            if (request.Group.Deadline <= _clock.GetTimestamp())
+                request.Finish(FinishReason.DeadlineExceeded);
+        TakeEnded();
+        Tell(next.Plan);
+        _planCheck.After(next.Plan, _inFlight?.Plan);
+        _origins.Note(next.Plan);
+        Totals.Count(next.Plan, _planCheck);
+        WorldStep? done = Launch(next) ? next : null;
+        if (Settings.IsAsync)
             (done, _inFlight) = (_inFlight, done);
-        if (done is null)
-            return;
-        StepCount++;
-        TakeOver(done, faults);
+        if (done is not null)
+            Collect(done);
         CheckState();
     }
 
-    private void TakeOver(Step step, bool faults)
+    private bool Launch(WorldStep step)
     {
-        ReadOnlySpan<ScheduledSequence> rows = step.Plan.Sequences;
-        _spoiled.Clear();
-        if (faults)
-            foreach (ref readonly ScheduledSequence row in rows)
-                if (_random.NextDouble() < _spoilRate)
-                    _spoiled.Add(row.Sequence);
+        if (step.Plan.IsEmpty)
+            return false;
+        int times = step.Plan.SwapOuts.IsEmpty ? 1 : 20; // what was to be moved is then lost
+        if (_dice.Hits(Fault.LaunchFails, times))
+        {
+            Fail(step);
+            return false;
+        }
+        step.Fails = _dice.Hits(Fault.StepFails, times);
+        step.SpoiltBlocks.Clear();
+        _launching = step;
+        _executor.FailNext = step.Fails;
+        _executor.Launch(step.Plan);
+        return true;
+    }
+
+    private bool SpoilsRow(Sequence sequence)
+    {
+        if (!_dice.Hits(Fault.RowFails))
+            return false;
+        foreach (ref readonly ScheduledSequence row in _launching!.Plan.Sequences)
+            if (row.Sequence == sequence)
+                for (int position = row.Start; position < row.Start + row.Count; position++)
+                    _launching.SpoiltBlocks.Add(sequence.Blocks[position / _limits.BlockSize]);
+        _live[sequence.Arrival].IsPoisoned = true;
+        Story?.Tell($"the row of sequence {sequence.Arrival}.{sequence.Index} fails");
+        return true;
+    }
+
+    private void Collect(WorldStep step)
+    {
+        Totals.Steps++;
         _executor.Collect(step.Plan, step.Result);
-        if (faults && _random.NextDouble() < _stepFailureRate)
-            Fail(rows);
+        if (step.Fails)
+            Fail(step);
         else
-            Commit(step, rows);
+            Commit(step);
     }
 
-    /// <summary>Every sequence of the step that still lives ends with an error.</summary>
-    private void Fail(ReadOnlySpan<ScheduledSequence> rows)
+    /// <summary>Every request of the step that still lives ends with an error, and so does one that read back blocks which it moved out.</summary>
+    private void Fail(WorldStep step)
     {
-        foreach (ref readonly ScheduledSequence row in rows)
+        Story?.Tell("the step fails");
+        foreach (ref readonly ScheduledSequence row in step.Plan.Sequences)
+            if (_live.TryGetValue(row.Sequence.Arrival, out Request? request))
+                request.Finish(FinishReason.Error);
+        foreach (SequenceGroup group in step.Plan.SwappedOut)
+            if (group.State is not (GroupState.Swapped or GroupState.Finished))
+                _live[group.Arrival].Finish(FinishReason.Error);
+        _scheduler.Fail(step.Plan);
+        TakeEnded();
+    }
+
+    private void Commit(WorldStep step)
+    {
+        StepPlan plan = step.Plan;
+        _scheduler.Commit(plan, step.Result);
+        foreach (int block in step.SpoiltBlocks)
+            Promise.Hold(!_scheduler.Blocks.Pool.IsIndexed(block), $"block {block} is in the cache with what a failed row left in it");
+        for (int i = 0; i < plan.Sequences.Length; i++)
         {
-            if (!_live.ContainsKey(row.Sequence.Arrival))
-                continue;
-            _scheduler.Finish(row.Sequence, FinishReason.Error);
-            Ended(row.Sequence, FinishReason.Error);
+            ref readonly ScheduledSequence row = ref plan.Sequences[i];
+            bool isLive = _live.TryGetValue(row.Sequence.Arrival, out Request? request) && request.Take(row, step.Result.Tokens[i].Failed);
+            Totals.DroppedRows += isLive ? 0 : 1;
+            Totals.LateTokens += isLive && row.Samples && row.Sequence.Group.State is GroupState.Preempted or GroupState.Swapped ? 1 : 0;
+        }
+        foreach (BeamRows beams in plan.Beams)
+            if (_live.TryGetValue(plan.Sequences[beams.FirstRow].Sequence.Arrival, out Request? request))
+                request.TakeBeams();
+        TakeEnded();
+    }
+
+    /// <summary>The requests that ended are those that had to, for the reason that they had to.</summary>
+    private void TakeEnded()
+    {
+        _ended.Clear();
+        _scheduler.TakeEnded(_ended);
+        foreach (SequenceGroup group in _ended)
+        {
+            Promise.Hold(_live.Remove(group.Arrival, out Request? request), $"request {group.Arrival} ended twice");
+            Promise.Hold(request!.End != FinishReason.None, $"request {group.Arrival} ended with {group.FinishReason} and must go on");
+            request.Check();
+            Totals.End(group.FinishReason);
+            Story?.Tell($"request {group.Arrival} ends with {group.FinishReason}");
+            _factory.Remember(group.First.Tokens);
+            if (_over.Count < 20)
+                _over.Add(group);
         }
     }
 
-    private void Commit(Step step, ReadOnlySpan<ScheduledSequence> rows)
-    {
-        _scheduler.Commit(step.Plan, step.Result);
-        foreach (ref readonly ScheduledSequence row in rows)
-        {
-            if (!_live.TryGetValue(row.Sequence.Arrival, out Expected? expected))
-            {
-                DroppedRows++;
-                continue;
-            }
-            LateTokens += row.Samples && row.Sequence.State == SequenceState.Preempted ? 1 : 0;
-            FinishReason reason = _spoiled.Contains(row.Sequence) ? FinishReason.Error : row.Samples ? expected.Draw() : FinishReason.None;
-            Require(row.Sequence.FinishReason == reason, $"sequence {row.Sequence.Arrival} ended with {row.Sequence.FinishReason}, expected {reason}");
-            Require(row.Sequence.Tokens.SequenceEqual(expected.Tokens), $"sequence {row.Sequence.Arrival} drew other tokens than alone");
-            if (reason != FinishReason.None)
-                Ended(row.Sequence, reason);
-        }
-    }
-
-    private void Ended(Sequence sequence, FinishReason reason)
-    {
-        Require(_live.Remove(sequence.Arrival), $"sequence {sequence.Arrival} ended twice");
-        Require(sequence is { State: SequenceState.Finished, Slot: -1, Blocks.Count: 0 } && sequence.FinishReason == reason,
-            $"sequence {sequence.Arrival} ended as {sequence.State}, {sequence.FinishReason} with {sequence.Blocks.Count} blocks");
-        Ends[reason] = Ends.GetValueOrDefault(reason) + 1;
-    }
-
-    /// <summary>Promises of a plan, checked before it runs.</summary>
-    private void CheckPlan(StepPlan plan, Sequence? oldest, SequenceState oldestBefore, bool oldestAwaits)
-    {
-        ReadOnlySpan<ScheduledSequence> rows = plan.Sequences;
-        Require(rows.Length <= _sequencesMax && plan.TokenCount <= _tokensMax, $"{rows.Length} sequences and {plan.TokenCount} tokens are planned");
-        HashSet<(int, int)> written = [];
-        HashSet<int> slots = [];
-        int tokens = 0;
-        bool oldestRuns = oldestAwaits;
-        foreach (ref readonly ScheduledSequence row in rows)
-        {
-            Sequence sequence = row.Sequence;
-            oldestRuns |= sequence == oldest;
-            tokens += row.Count;
-            CheckRow(row, sequence);
-            Require(slots.Add(sequence.Slot) && sequence.Slot >= 0 && sequence.Slot < _sequencesMax, $"slot {sequence.Slot} is used twice");
-            for (int position = row.Start; position < row.Start + row.Count; position++)
-            {
-                int block = sequence.Blocks[position / _blockSize];
-                Require(_scheduler.Pool.References(block) == 1, $"block {block} is written with {_scheduler.Pool.References(block)} owners");
-                Require(written.Add((block, position % _blockSize)), $"block {block} is written twice in one place");
-            }
-        }
-        Require(tokens == plan.TokenCount, $"the plan counts {plan.TokenCount} tokens and has {tokens}");
-        Require(oldestRuns, $"the oldest sequence {oldest?.Arrival} does not run");
-        Require(oldest is null || oldestBefore != SequenceState.Running || oldest.State == SequenceState.Running, "the oldest was preempted");
-    }
-
-    /// <summary>A row goes on where the last one ended, knows where its token comes from, and draws no token beyond the limit.</summary>
-    private void CheckRow(in ScheduledSequence row, Sequence sequence)
-    {
-        int end = row.Start + row.Count, known = sequence.TokenCount + (row.TokenSource is null ? 0 : 1);
-        Require(row.Count >= 1 && end == sequence.ComputedCount && end <= known,
-            $"sequence {sequence.Arrival} is planned for {row.Count} tokens from {row.Start} of {known}");
-        Require(row.Samples == (end == known), $"sequence {sequence.Arrival} samples in the wrong step");
-        Require(end < sequence.PromptCount + sequence.MaxOutputCount, $"sequence {sequence.Arrival} is planned beyond its last token");
-        Require(sequence.State == SequenceState.Running, $"sequence {sequence.Arrival} is planned while {sequence.State}");
-        if (row.TokenSource is not int source)
-            return;
-        Require(row.Count == 1 && _inFlight is not null, $"sequence {sequence.Arrival} takes a token from a step that is not in flight");
-        ref readonly ScheduledSequence from = ref _inFlight!.Plan.Sequences[source];
-        Require(from.Sequence == sequence && from.Samples && from.Start + from.Count == row.Start,
-            $"sequence {sequence.Arrival} takes the token of another row");
-    }
-
-    /// <summary>The scheduler against the naive model: who lives, who holds how many blocks, in which order.</summary>
     private void CheckState()
     {
-        _scheduler.CheckInvariants();
-        Require(_scheduler.Running.Length + _scheduler.Waiting.Length == _live.Count, "lists and live sequences differ in number");
-        long blocks = 0;
-        foreach (Sequence sequence in _scheduler.Running)
-        {
-            Expected expected = _live[sequence.Arrival];
-            Require(sequence.Tokens.SequenceEqual(expected.Tokens), $"sequence {sequence.Arrival} holds other tokens than it drew");
-            // A prefill holds the blocks of all its tokens from the start; a decode's last token has no slot until it is planned.
-            int stored = sequence.PendingCount > 1 ? sequence.ExpectedCount : sequence.ComputedCount;
-            long held = KvDemand.Blocks(stored, _blockSize);
-            Require(sequence.Blocks.Count == held || sequence.Blocks.Count == KvDemand.Blocks(sequence.ExpectedCount, _blockSize),
-                $"sequence {sequence.Arrival} holds {sequence.Blocks.Count} blocks for {stored} stored tokens");
-            blocks += sequence.Blocks.Count;
-        }
-        foreach (Sequence sequence in _scheduler.Waiting)
-            Require(sequence.Tokens.SequenceEqual(_live[sequence.Arrival].Tokens), $"waiting sequence {sequence.Arrival} lost tokens");
-        Require(blocks == _scheduler.Pool.UsedCount, $"tables hold {blocks} blocks, the pool counts {_scheduler.Pool.UsedCount}");
+        foreach (Request request in _live.Values)
+            request.Check();
+        _stateCheck.Check();
+        if (Totals.Steps % _fullCheckEvery == 0)
+            _scheduler.CheckInvariants();
     }
 
-    /// <summary>Most steps until everything has ended: the oldest always progresses, so they end at the latest one after another.</summary>
+    private void Tell(StepPlan plan)
+    {
+        if (Story is null || plan.IsEmpty)
+            return;
+        string rows = string.Join(" ", plan.Sequences.ToArray().Select(row => $"{row.Sequence.Arrival}.{row.Sequence.Index}[{row.Start}+{row.Count}{(row.Samples ? "*" : "")}]"));
+        string moves = $"{plan.Copies.Length} copies, {plan.SwapOuts.Length} out, {plan.SwapIns.Length} in, {_scheduler.Blocks.Pool.FreeCount} free";
+        Story.Tell($"step {Totals.Steps}: {rows}; {moves}; {_scheduler.Running.Length} run, {_scheduler.Preempted.Length} preempted, {_scheduler.Waiting.Count} wait");
+    }
+
+    /// <summary>
+    /// Most steps until everything has ended: the first in the order progresses in every step, so they end at the latest one after another.
+    /// Beams wait for each result before they go on, and a recomputation begins with what its sequences share.
+    /// </summary>
     private long LivenessBound()
     {
-        long bound = 0;
-        int chunk = Math.Max(1, _tokensMax - _sequencesMax + 1);
-        foreach (Expected expected in _live.Values)
-            bound += (expected.Sequence.PromptCount + expected.Sequence.MaxOutputCount) / chunk + expected.Sequence.MaxOutputCount + 2
-                + (_isAsync ? 2 : 0); // its last result arrives a step late, and so does the next one's start
+        long bound = 2;
+        int chunk = Math.Max(1, _limits.TokensMax - _limits.SequencesMax + 1);
+        foreach (Request request in _live.Values)
+        {
+            Sequence first = request.Group.First;
+            long tokens = (long)(first.PromptCount + first.MaxOutputCount) * request.Group.Width;
+            long steps = tokens / chunk + first.MaxOutputCount + request.Group.Width + 2;
+            bound += steps * (Settings.IsAsync && request.Group.Beams is not null ? 2 : 1) + (Settings.IsAsync ? 2 : 0);
+        }
         return bound;
-    }
-
-    private static void Require(bool ok, string found)
-    {
-        if (!ok)
-            throw new InvariantException(found);
-    }
-
-    /// <summary>What one sequence must do, computed alone and without a cache.</summary>
-    private sealed class Expected
-    {
-        private readonly List<int> _tokens = [];
-        private ulong _hash;
-        private ulong _attended;
-
-        public Expected(Sequence sequence)
-        {
-            Sequence = sequence;
-            foreach (int token in sequence.Tokens)
-                Append(token);
-        }
-
-        public Sequence Sequence { get; }
-
-        public ReadOnlySpan<int> Tokens => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_tokens);
-
-        public FinishReason Draw()
-        {
-            int token = SimulatedExecutor.Draw(_attended, Sequence.Seed);
-            Append(token);
-            if (Sequence.EndIds.Contains(token))
-                return FinishReason.Stop;
-            return _tokens.Count - Sequence.PromptCount == Sequence.MaxOutputCount ? FinishReason.Length : FinishReason.None;
-        }
-
-        private void Append(int token)
-        {
-            _hash = SimulatedExecutor.Write(_hash, token, _tokens.Count);
-            _attended += SimulatedExecutor.Weigh(_hash, _tokens.Count);
-            _tokens.Add(token);
-        }
     }
 }
