@@ -110,7 +110,10 @@ public sealed record EngineOptions
     /// <summary>Seed of the hash under which prefixes are found; null: random. Results do not depend on it.</summary>
     public ulong? PrefixHashSeed { get; init; }
 
-    /// <summary>Host memory for KV blocks of preempted requests; null: 4 GiB beside a GPU, none on a CPU, where the pool itself makes better use of it.</summary>
+    /// <summary>
+    /// Bytes of host memory for KV blocks of preempted requests; null: 4 GiB beside a GPU, but at most a quarter of the host's memory, and none on a
+    /// CPU, where the pool itself makes better use of it.
+    /// </summary>
     public long? SwapSpaceBytes { get; init; }
 
     /// <summary>How requests are preempted.</summary>

@@ -130,7 +130,14 @@ public sealed class DeviceFaultTests : IDisposable
     private static GenerationRequest Request(int i) => new()
     {
         PromptIds = new[] { 1, 5 + i, 9 },
-        Sampling = new SamplingParams { Temperature = 0, MaxTokens = 60, IgnoreEos = true },
+        Sampling = new SamplingParams
+        {
+            Temperature = i % 3 == 1 ? 1 : 0,
+            N = 1 + Math.Min(1, i % 3), // alone, two samples, two beams
+            UseBeamSearch = i % 3 == 2,
+            MaxTokens = 60,
+            IgnoreEos = true,
+        },
     };
 
     private static async Task<FinishReason> End(LlmEngine engine, GenerationRequest request)

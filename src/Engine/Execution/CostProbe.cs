@@ -29,8 +29,10 @@ internal sealed class CostProbe(ModelRunner runner, BlockMoves moves, DeviceStre
     {
         long start = Stopwatch.GetTimestamp();
         int count = small = Math.Min(small, max);
-        work(small); // the first one loads kernels and touches pages
-        double first = Seconds(small, work), last = first;
+        double first = Seconds(small, work); // loads kernels and touches pages as well: measured again, unless a step is slow anyway
+        if (Stopwatch.GetElapsedTime(start) < Budget)
+            first = Seconds(small, work);
+        double last = first;
         while (count < max && Stopwatch.GetElapsedTime(start) < Budget / 4)
         {
             count = (int)Math.Min(2L * count, max);
