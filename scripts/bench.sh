@@ -3,7 +3,7 @@
 # Every claim is a ratio of two things timed in the same run. Keep the machine quiet meanwhile (about 25 minutes on two cores).
 #
 #   scripts/bench.sh                         all parts
-#   scripts/bench.sh kernels llama serving   some of: kernels llama serving start host
+#   scripts/bench.sh kernels llama serving   some of: kernels llama serving paged start host
 #   scripts/gpu-check.sh                     measures a GPU instead
 #
 # The model is a random-weight Llama of TinyLlama-1.1B shape (2.2 GB, written once to artifacts/bench).
@@ -13,11 +13,11 @@ parts=()
 for option in "$@"; do
     case $option in
     -h | --help) usage ;;
-    kernels | llama | serving | start | host) parts+=("$option") ;;
+    kernels | llama | serving | paged | start | host) parts+=("$option") ;;
     *) die "unknown part $option (see --help)" ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(kernels llama serving start host)
+[ ${#parts[@]} -gt 0 ] || parts=(kernels llama serving paged start host)
 wants() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
 cd "$root"
@@ -83,6 +83,13 @@ if wants serving; then
         END { printf "{ \"block_size\": 16, \"slots_wasted_percent\": %.2f }\n", 100 * (1 - tokens / slots) }' >"$out/kv.json"
     cat "$out/kv.json"
     stop_server
+fi
+
+if wants paged; then
+    say "Paged memory beside reservation, and sharing"
+    paged=artifacts/bench/paged-random
+    [ -e "$paged/model.safetensors" ] || dotnet run -c Release --no-build --project benchmarks/RandomModel -- "$paged" --layers 4 --vocabulary 8192 --positions 1024
+    dotnet run -c Release --no-build --project benchmarks/PagedServing -- models/demo "$paged" docs/benchmarks/paged.md
 fi
 
 if wants start; then

@@ -134,6 +134,9 @@ public sealed record EngineOptions
     /// <summary>KV blocks that can be used, whatever memory allows; null: from memory.</summary>
     public int? BlockCountOverride { get; init; }
 
+    /// <summary>Blocks that a request gets when it starts: anything but None is a baseline to measure against.</summary>
+    internal Scheduling.Reservation Reservation { get; init; }
+
     /// <summary>Forces a CPU instruction family (scalar, avx2, avx512, avx512_bf16, amx); null: the best one.</summary>
     public string? InstructionSet { get; init; }
 

@@ -89,6 +89,8 @@ public sealed class LlmEngine : IAsyncDisposable
             PreemptionMode = options.PreemptionMode,
             Costs = (executor as ModelRunner)?.Costs,
             OvertakesMax = options.MaxOvertakes,
+            Reservation = options.Reservation,
+            ContextMax = info.MaxModelLength,
         };
         _loop = new EngineLoop(
             executor, limits, info.IsAsync, info.BlockBytes, _time, _queue, new StepRecorder(Metrics, Health, _time, info.BlockBytes), Health, _logger);
