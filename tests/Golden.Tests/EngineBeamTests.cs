@@ -40,6 +40,26 @@ public sealed class EngineBeamTests
         Assert.True(mode == PreemptionMode.Swap ? swapped > 0 : recomputed > 0, $"{recomputed} were recomputed and {swapped} swapped");
     }
 
+    // A step then has more rows of logits than are computed at once; beams must be found before the next piece takes the place of theirs.
+    [Fact]
+    public async Task Prompts_that_are_scored_beside_them_disturb_no_search_and_are_not_disturbed()
+    {
+        await using LlmEngine engine = LlmEngine.Load(Options("llama-mha") with { MaxBatchedTokens = 192 });
+        GoldenPrompt longest = GoldenPrompt.Read(TestData.RequireGolden("llama-mha/goldens.json"))[3];
+        Assert.Equal(150, longest.Ids.Length);
+        Task<SharingReport[]> searches = Check(engine, "llama-mha");
+        SamplingParams scoring = new() { Temperature = 0, MaxTokens = 1, PromptLogprobs = 0 };
+        for (int i = 0; i < 10; i++)
+        {
+            PromptLogprob[] scores = [];
+            await foreach (TokenEvent e in engine.Submit(new GenerationRequest { PromptIds = longest.Ids, Sampling = scoring }))
+                scores = [.. e.PromptLogprobs ?? []];
+            Assert.Equal(longest.Ids.Length, scores.Length);
+            Assert.All(scores.Zip(longest.PromptLogprobs).Skip(1), pair => Assert.Equal(pair.Second, pair.First.Logprob, 3e-4f));
+        }
+        await searches;
+    }
+
     [Fact]
     public async Task The_gpus_kernels_find_them_too()
     {
