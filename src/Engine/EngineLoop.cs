@@ -338,13 +338,26 @@ internal sealed class EngineLoop
         _health.Fail(error.Message);
     }
 
+    /// <summary>Someone may wait for a command. If the bookkeeping is broken, it may throw, and that must not end the process.</summary>
+    private void RunLast(Action<Scheduler> command)
+    {
+        try
+        {
+            command(_scheduler);
+        }
+        catch (Exception error)
+        {
+            EngineLog.Failed(_logger, error);
+        }
+    }
+
     /// <summary>The thread ends: whoever is still here gets a last event. The bookkeeping may be broken, so it is only read.</summary>
     private void EndEverything()
     {
         _queue.Close();
         _queue.Drain(_arrivals, _cancelled, _commands);
         foreach (Action<Scheduler> command in _commands)
-            command(_scheduler);
+            RunLast(command);
         List<SequenceGroup> left = [.. _scheduler.Running, .. _scheduler.Preempted, .. _arrivals, .. _ended];
         _scheduler.TakeEnded(left);
         foreach (KeyQueue key in _scheduler.Waiting.Active)

@@ -189,9 +189,17 @@ public sealed class LlmEngine : IAsyncDisposable
         TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
         bool isPosted = _queue.Post(scheduler =>
         {
-            scheduler.ResetPrefixCache();
-            _prefixes.Clear();
-            done.SetResult();
+            try
+            {
+                scheduler.ResetPrefixCache();
+                _prefixes.Clear();
+                done.SetResult();
+            }
+            catch (Exception error)
+            {
+                done.SetException(error);
+                throw; // broken bookkeeping ends the engine
+            }
         });
         return isPosted ? done.Task : Task.CompletedTask;
     }
