@@ -1,4 +1,5 @@
 using System.Text.Json;
+using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Reports;
@@ -16,6 +17,7 @@ internal static class Program
     {
         IConfig config = DefaultConfig.Instance
             .WithOptions(ConfigOptions.DisableOptimizationsValidator)
+            .AddColumn(StatisticColumn.Min)
             .AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance));
         if (args is not ["--json", string file])
         {

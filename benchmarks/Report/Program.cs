@@ -19,7 +19,7 @@ internal static class Program
         page.AppendLine("# Measured speed\n");
         page.AppendLine("Written by `scripts/bench.sh`; each table names its partner, timed in the same run. Absolute figures are context, ratios are the claim.");
         page.AppendLine("Goals that are missed stay in the tables; [notes.md](notes.md) has the profiles that explain them.");
-        page.AppendLine("Targets on a GPU, and how to measure there: [gpu.md](gpu.md).\n");
+        page.AppendLine("Targets on a GPU, and how to measure there: [gpu.md](gpu.md). Cost of the block manager: [memory.md](memory.md).\n");
         Sections.Machine(page, figures);
         Sections.Kernels(page, figures, args[0]);
         Sections.Llama(page, figures, args[0]);
