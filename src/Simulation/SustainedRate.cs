@@ -8,10 +8,12 @@ internal static class SustainedRate
     /// <summary>The bracket is narrowed to this ratio.</summary>
     public const double Precision = 1.01;
 
-    private const double RateMin = 1e-4;
+    /// <summary>Fewer requests than this in a trace say nothing about a rate.</summary>
+    public const int RequestsMin = 30;
+
     private const double RateMax = 1e6;
 
-    /// <summary>Requests/s at which the bound was met, and a hundredth above which it was not; 0 if even the lowest rate is above the bound.</summary>
+    /// <summary>Requests/s at which the bound was met, and a hundredth above which it was not; 0 if even <see cref="RequestsMin"/> requests in the trace are too many.</summary>
     /// <param name="scenario">What runs.</param>
     /// <param name="workload">Lengths.</param>
     /// <param name="duration">Length of the trace, s.</param>
@@ -22,7 +24,8 @@ internal static class SustainedRate
     {
         double low = 0, high = double.PositiveInfinity;
         double step = 1.08;
-        for (double rate = guess; low == 0 || double.IsPositiveInfinity(high); step = Math.Min(step * step, 4))
+        double least = RequestsMin / duration;
+        for (double rate = Math.Max(guess, least); low == 0 || double.IsPositiveInfinity(high); step = Math.Min(step * step, 4))
         {
             if (Holds(rate))
                 low = rate;
@@ -30,9 +33,9 @@ internal static class SustainedRate
                 high = rate;
             if (low > RateMax)
                 return low;
-            if (high < RateMin)
+            if (high <= least)
                 return 0;
-            rate = low == 0 ? high / step : low * step;
+            rate = low == 0 ? Math.Max(high / step, least) : low * step;
         }
         while (high / low > Precision)
         {

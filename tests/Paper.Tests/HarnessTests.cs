@@ -144,6 +144,10 @@ public sealed class HarnessTests
     }
 
     [Fact]
+    public void A_target_that_no_rate_meets_gives_none() =>
+        Assert.Equal(0, SustainedRate.Find(Setting("paper"), FittedWorkload.ShareGpt, 600, bound: 0.001));
+
+    [Fact]
     public void Nothing_is_faster_than_its_memory_and_its_arithmetic()
     {
         GpuSpec h200 = GpuSpec.Load("h200");

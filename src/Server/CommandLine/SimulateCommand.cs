@@ -97,20 +97,25 @@ internal sealed class SimulateCommand
         double duration = parsed.GetValue(_duration);
         double? target = parsed.GetValue(_findRate) ? parsed.GetValue(_slo) : null;
         ServingPolicy[] policies = Policies(parsed);
-        List<ComparisonRow> rows = Progress.Run("simulating", progress =>
+        string? output = parsed.GetValue(_out);
+        bool hasCurves = output is not null && (target is not null || parsed.GetValue(_rate) is not null);
+        ComparisonReport report = Progress.Run("simulating", progress =>
         {
-            List<ComparisonRow> done = [];
+            List<ComparisonRow> rows = [];
+            List<PlotSeries> curves = [];
             foreach (ServingPolicy policy in policies)
             {
                 cancellation.ThrowIfCancellationRequested();
-                done.Add(RunPolicy(parsed, common with { Policy = policy }, workload, duration, target, cancellation));
-                progress(done.Count / (double)policies.Length);
+                ComparisonRow row = RunPolicy(parsed, common with { Policy = policy }, workload, duration, target, cancellation);
+                rows.Add(row);
+                if (hasCurves && row.Rate > 0)
+                    curves.Add(ComparisonReport.Curve(common with { Policy = policy }, workload, duration, row.Rate, 2 * (target ?? row.Run.NormalisedLatency)));
+                progress(rows.Count / (double)policies.Length);
             }
-            return done;
+            return new ComparisonReport(common, workload.Origin, duration, target, rows) { Curves = curves };
         });
-        ComparisonReport report = new(common, workload.Origin, duration, target, rows);
         SimulateOutput.Print(report, parsed.GetValue(_format)!);
-        if (parsed.GetValue(_out) is string output)
+        if (output is not null)
             report.Write(output, BuildInfo.Version);
         return CommandLineApp.Success;
     }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using NativeLM.Simulation;
 using NativeLM.Simulation.Figures;
 using NativeLM.Simulation.Policies;
 using Spectre.Console;
@@ -70,6 +71,8 @@ internal static class SimulateOutput
         AnsiConsole.Write(table);
         foreach (ComparisonRow row in report.Rows.Where(static r => r.Run.Completed < r.Run.Requests))
             AnsiConsole.WriteLine($"{row.Policy.Title()}: {row.Run.Requests - row.Run.Completed} of {row.Run.Requests} requests were not done at the end: the rate is above what it sustains");
+        foreach (ComparisonRow row in report.Rows.Where(static r => r.Rate == 0))
+            AnsiConsole.WriteLine($"{row.Policy.Title()}: even {SustainedRate.RequestsMin} requests in {report.Duration} s miss the latency target");
         if (report.LatencyTarget is double target)
             AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture, $"highest rate with a mean of at most {target} s/token"));
     }

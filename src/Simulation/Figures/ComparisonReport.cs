@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using NativeLM.Simulation.Hardware;
 using NativeLM.Simulation.Policies;
+using NativeLM.Simulation.Traces;
 
 namespace NativeLM.Simulation.Figures;
 
@@ -20,6 +21,9 @@ internal sealed record ComparisonRow(ServingPolicy Policy, double Rate, RunResul
 /// <param name="Rows">One per policy.</param>
 internal sealed record ComparisonReport(Scenario Scenario, string Trace, double Duration, double? LatencyTarget, IReadOnlyList<ComparisonRow> Rows)
 {
+    /// <summary>Normalised latency against rate, a series per policy; empty if it was not run.</summary>
+    public IReadOnlyList<PlotSeries> Curves { get; init; } = [];
+
     private static readonly (string Name, Func<RunResult, double> Value)[] Measures =
     [
         ("normalised_latency_seconds_per_token", static r => r.NormalisedLatency),
@@ -38,6 +42,8 @@ internal sealed record ComparisonReport(Scenario Scenario, string Trace, double 
         ("completed", static r => r.Completed),
         ("steps", static r => r.Steps),
     ];
+
+    private static readonly double[] CurveShares = [0.2, 0.4, 0.6, 0.8, 0.9, 1, 1.05, 1.1];
 
     /// <summary>A header and a line per policy.</summary>
     public string Csv()
@@ -95,13 +101,26 @@ internal sealed record ComparisonReport(Scenario Scenario, string Trace, double 
         return [.. bytes.ToArray(), (byte)'\n'];
     }
 
-    /// <summary>Rates, latencies, batch sizes and the use of KV memory as bars.</summary>
+    /// <summary>Points of a curve: normalised latency of a policy at shares of a rate; NaN where it is far above the target.</summary>
+    public static PlotSeries Curve(Scenario scenario, Workload workload, double duration, double rate, double stopAbove) =>
+        new(scenario.Policy.Title(), [.. CurveShares.Select(share => share * rate).Select(r => (r, LatencyAt(scenario, workload, duration, r, stopAbove)))]);
+
+    /// <summary>Rates, latencies, batch sizes and the use of KV memory as bars, and the curves.</summary>
     public IEnumerable<(string Name, SvgPlot Plot)> Plots()
     {
         string where = $"{Scenario.Model.Name}, {Scenario.Gpu.Name}";
         yield return ("rate", Bars($"Requests per second, {where}", "requests/s", static r => r.Rate));
         yield return ("latency", Bars($"Mean normalised latency, {where}", "s/token", static r => r.Run.NormalisedLatency));
         yield return ("batched", Bars($"Batched requests, {where}", "requests", static r => r.Run.BatchedRequests));
+        if (Curves.Count > 0)
+            yield return ("latency-by-rate", new SvgPlot
+            {
+                Title = $"Normalised latency by rate, {where}",
+                XLabel = "requests/s",
+                YLabel = "s/token",
+                YMax = 2 * (LatencyTarget ?? Rows.Max(static r => r.Run.NormalisedLatency)),
+                Series = Curves,
+            });
         yield return ("memory", new SvgPlot
         {
             Title = $"KV memory, {where}",
@@ -126,6 +145,12 @@ internal sealed record ComparisonReport(Scenario Scenario, string Trace, double 
         File.WriteAllBytes(Path.Combine(folder, "results.json"), Json(version));
         foreach ((string name, SvgPlot plot) in Plots())
             File.WriteAllText(Path.Combine(folder, name + ".svg"), plot.Render());
+    }
+
+    private static double LatencyAt(Scenario scenario, Workload workload, double duration, double rate, double stopAbove)
+    {
+        RunResult run = Simulator.Run(scenario, workload.Poisson(rate, duration, scenario.Seed), new RunLimits(duration, stopAbove));
+        return run.IsAboveBound ? double.NaN : run.NormalisedLatency;
     }
 
     private SvgPlot Bars(string title, string unit, Func<ComparisonRow, double> value) => new()
