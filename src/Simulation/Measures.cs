@@ -79,7 +79,8 @@ internal sealed class Measures(IReadOnlyList<TraceRequest> requests, RunLimits l
     }
 
     /// <summary>
-    /// True if the mean is certain to exceed the bound: what has ended and what <paramref name="open"/> requests have waited so far is already too much.
+    /// True if the mean is certain to exceed the bound: what has ended and what <paramref name="open"/> requests have waited so far is already too
+    /// much.
     /// </summary>
     public bool MustExceed(double now, IEnumerable<int> open)
     {
@@ -117,7 +118,8 @@ internal sealed class Measures(IReadOnlyList<TraceRequest> requests, RunLimits l
             SojournInWindow = sojourn,
             TokensPerSecond = window == 0 ? 0 : _emitted / window,
             Utilisation = window == 0 ? 0 : _busy / window,
-            Memory = split == 0 ? default : new MemorySplit(_held / split, _reserved / split, _internal / split, 1 - (_held + _reserved + _internal) / split),
+            Memory = split == 0 ? default
+                : new MemorySplit(_held / split, _reserved / split, _internal / split, 1 - (_held + _reserved + _internal) / split),
             SharingSaved = _logical == 0 ? 0 : 1 - _physical / _logical,
             Preemptions = preemptions,
             PrefixHitShare = prefixHits,

@@ -31,8 +31,8 @@ internal sealed record Scenario
     public bool? PrefixCache { get; init; }
 
     /// <summary>
-    /// With the paper's policy: prompts that arrive while others are computed go before the next decodes, as in the code of 2023. Otherwise a pass for
-    /// prompts is followed by one for decodes, which is what the cost model's constants were fitted with.
+    /// With the paper's policy: prompts that arrive while others are computed go before the next decodes, as in the code of 2023. Otherwise a pass
+    /// for prompts is followed by one for decodes, which is what the cost model's constants were fitted with.
     /// </summary>
     public bool PromptsGoFirst { get; init; }
 
@@ -49,8 +49,8 @@ internal sealed record Scenario
     public ulong Seed { get; init; } = 1;
 
     /// <summary>
-    /// Most sequences in a step. The paper's engine stops at 256, and so do the Orca baselines, which the paper builds into it; ours at its default for
-    /// the memory of the GPU.
+    /// Most sequences in a step. The paper's engine stops at 256, and so do the Orca baselines, which the paper builds into it; ours at its default
+    /// for the memory of the GPU.
     /// </summary>
     public int SequencesMax => Policy == ServingPolicy.NativeLM && IsLarge ? 1024 : 256;
 

@@ -11,7 +11,8 @@ internal static class Simulator
     {
         foreach (TraceRequest request in requests)
             if (request.Total > scenario.Model.Context)
-                throw new ArgumentException($"a request has {request.Input} + {request.Output} tokens, {scenario.Model.Name} takes {scenario.Model.Context}");
+                throw new ArgumentException(
+                    $"a request has {request.Input} + {request.Output} tokens, {scenario.Model.Name} takes {scenario.Model.Context}");
         return scenario.Policy switch
         {
             ServingPolicy.Static => StaticRun.Run(scenario, requests, limits),

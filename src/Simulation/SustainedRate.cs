@@ -13,14 +13,16 @@ internal static class SustainedRate
 
     private const double RateMax = 1e6;
 
-    /// <summary>Requests/s at which the bound was met, and a hundredth above which it was not; 0 if even <see cref="RequestsMin"/> requests in the trace are too many.</summary>
+    /// <summary>Requests/s at which the bound was met, and a hundredth above which it was not; 0 if even <see cref="RequestsMin"/> requests in the
+    /// trace are too many.</summary>
     /// <param name="scenario">What runs.</param>
     /// <param name="workload">Lengths.</param>
     /// <param name="duration">Length of the trace, s.</param>
     /// <param name="bound">Mean normalised latency, s/token.</param>
     /// <param name="guess">Where to begin; it decides how long the search takes, not what it finds.</param>
     /// <param name="cancellation">Stops between two runs.</param>
-    public static double Find(Scenario scenario, Workload workload, double duration, double bound, double guess = 1, CancellationToken cancellation = default)
+    public static double Find(Scenario scenario, Workload workload, double duration, double bound, double guess = 1,
+        CancellationToken cancellation = default)
     {
         double low = 0, high = double.PositiveInfinity;
         double step = 1.08;

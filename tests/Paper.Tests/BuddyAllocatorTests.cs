@@ -87,7 +87,8 @@ public sealed class BuddyAllocatorTests
         public int? Take(int want)
         {
             int size = (int)BitOperations.RoundUpToPowerOf2((uint)want);
-            (int Address, int Size)? best = Chunks().Where(c => c.Size >= size).OrderBy(c => c.Size).ThenBy(c => c.Address).Cast<(int, int)?>().FirstOrDefault();
+            (int Address, int Size)? best = Chunks().Where(c => c.Size >= size).OrderBy(c => c.Size).ThenBy(c => c.Address)
+                .Cast<(int, int)?>().FirstOrDefault();
             if (best is null)
                 return null;
             _used.AsSpan(best.Value.Address, size).Fill(true);

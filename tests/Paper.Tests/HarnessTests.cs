@@ -8,7 +8,8 @@ using Xunit;
 
 namespace NativeLM.Tests;
 
-/// <summary>The simulator checks itself: laws that hold whatever the constants are, closed forms, and slow loops that must agree with fast ones.</summary>
+/// <summary>The simulator checks itself: laws that hold whatever the constants are, closed forms, and slow loops that must agree with fast
+/// ones.</summary>
 public sealed class HarnessTests
 {
     private static readonly ModelShape Opt13 = ModelShape.Load("opt-13b");
@@ -60,7 +61,8 @@ public sealed class HarnessTests
         {
             double pairs = CostModel.Pairs(0, prefill);
             Assert.Equal(slow.Pass(decodes, kv, prefill, pairs) / 2, fast.Pass(decodes, kv, prefill, pairs), 1e-12);
-            Assert.Equal(slow.Pass(decodes, kv, prefill, pairs) + A100.PaperOverhead.Step + decodes * A100.PaperOverhead.Sequence, slowHost.Pass(decodes, kv, prefill, pairs), 1e-12);
+            Assert.Equal(slow.Pass(decodes, kv, prefill, pairs) + A100.PaperOverhead.Step + decodes * A100.PaperOverhead.Sequence,
+                slowHost.Pass(decodes, kv, prefill, pairs), 1e-12);
         }
         Assert.Equal(slow.Swap(5) / 2, fast.Swap(5), 1e-12);
         Assert.Equal(slow.Copy(5) / 2, fast.Copy(5), 1e-12);
@@ -140,7 +142,8 @@ public sealed class HarnessTests
             Assert.True(Latency(rate * SustainedRate.Precision * 1.02) > 0.3);
         }
 
-        double Latency(double rate) => Simulator.Run(scenario, FittedWorkload.ShareGpt.Poisson(rate, 600, scenario.Seed), new RunLimits(600)).NormalisedLatency;
+        double Latency(double rate) =>
+            Simulator.Run(scenario, FittedWorkload.ShareGpt.Poisson(rate, 600, scenario.Seed), new RunLimits(600)).NormalisedLatency;
     }
 
     [Fact]

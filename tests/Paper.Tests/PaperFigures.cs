@@ -7,12 +7,13 @@ using Xunit;
 namespace NativeLM.Tests;
 
 /// <summary>
-/// The paper's evaluation as a test: every row within its bounds, with a fixed seed. A change of scheduler or block manager that moves a figure fails here until the
-/// table is changed deliberately; known misses are bounded as well, so that nothing repairs them by accident.
+/// The paper's evaluation as a test: every row within its bounds, with a fixed seed. A change of scheduler or block manager that moves a figure
+/// fails here until the table is changed deliberately; known misses are bounded as well, so that nothing repairs them by accident.
 /// </summary>
 public sealed class PaperFigures
 {
-    private static readonly Lazy<Evaluation> Run = new(() => Evaluation.Run(TestData.DataOrNull is string data ? Path.Combine(data, "traces") : null, plots: false, static _ => { }));
+    private static readonly Lazy<Evaluation> Run = new(() =>
+        Evaluation.Run(TestData.DataOrNull is string data ? Path.Combine(data, "traces") : null, plots: false, static _ => { }));
 
     public static TheoryData<string> Figures => ["2", "12", "13", "14", "15", "16", "17", "18b", "19", "azure", "waste", "nativelm", "mooncake"];
 
@@ -23,13 +24,15 @@ public sealed class PaperFigures
         if (rows.Length == 0 && Run.Value.LeftOut.Count > 0)
             Assert.Skip(string.Join("; ", Run.Value.LeftOut));
         Assert.NotEmpty(rows);
-        Assert.True(rows.All(r => r.IsWithin), string.Join('\n', rows.Where(r => !r.IsWithin).Select(r => $"{r.Case}, {r.Measure}: {r.Ours} is not within {r.Low} to {r.High}")));
+        Assert.True(rows.All(r => r.IsWithin),
+            string.Join('\n', rows.Where(r => !r.IsWithin).Select(r => $"{r.Case}, {r.Measure}: {r.Ours} is not within {r.Low} to {r.High}")));
     }
 
     [Fact]
     public void Every_figure_is_listed_and_has_notes()
     {
-        Assert.Equal(Figures.Select(f => f.Data).Except(Run.Value.LeftOut.Count > 0 ? ["azure", "mooncake"] : []), Run.Value.Figures.Select(f => f.Id));
+        Assert.Equal(Figures.Select(f => f.Data).Except(Run.Value.LeftOut.Count > 0 ? ["azure", "mooncake"] : []),
+            Run.Value.Figures.Select(f => f.Id));
         Assert.All(Run.Value.Figures, f => Assert.True(f.Notes.Length > 40, f.Id));
     }
 

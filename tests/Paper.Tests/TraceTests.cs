@@ -47,11 +47,14 @@ public sealed class TraceTests
 
     [Fact]
     public void A_line_without_end_is_refused() =>
-        Assert.Contains("line 2", Assert.Throws<InvalidDataException>(() => Read("a.csv", "prompt_tokens,output_tokens\n" + new string('1', TraceReader.LineMax + 1))).Message);
+        Assert.Contains("line 2",
+            Assert.Throws<InvalidDataException>(() =>
+                Read("a.csv", "prompt_tokens,output_tokens\n" + new string('1', TraceReader.LineMax + 1))).Message);
 
     [Fact]
     public void A_trace_without_rows_is_refused_where_rows_are_needed() =>
-        Assert.Contains("no rows", Assert.Throws<InvalidDataException>(() => new RecordedWorkload("a.csv", Read("a.csv", "prompt_tokens,output_tokens\n"), 2048)).Message);
+        Assert.Contains("no rows",
+            Assert.Throws<InvalidDataException>(() => new RecordedWorkload("a.csv", Read("a.csv", "prompt_tokens,output_tokens\n"), 2048)).Message);
 
     [Theory]
     [InlineData("traces/AzureLLMInferenceTrace_conv_2023.csv", 19_366, 1154.7, 211.1)]
@@ -99,7 +102,8 @@ public sealed class TraceTests
     public void A_rate_scales_the_same_gaps_and_keeps_the_lengths()
     {
         IReadOnlyList<TraceRequest> slow = FittedWorkload.ShareGpt.Poisson(1, 1000, 7), fast = FittedWorkload.ShareGpt.Poisson(2, 500, 7);
-        Assert.Equal(slow.Select(r => (Math.Round(r.Arrival / 2, 6), r.Input, r.Output)), fast.Select(r => (Math.Round(r.Arrival, 6), r.Input, r.Output)));
+        Assert.Equal(slow.Select(r => (Math.Round(r.Arrival / 2, 6), r.Input, r.Output)),
+            fast.Select(r => (Math.Round(r.Arrival, 6), r.Input, r.Output)));
         double[] gaps = [.. slow.Zip(slow.Skip(1), (a, b) => b.Arrival - a.Arrival)];
         Assert.InRange(gaps.Average(), 0.9, 1.1);
         Assert.InRange(Math.Sqrt(gaps.Average(g => (g - gaps.Average()) * (g - gaps.Average()))) / gaps.Average(), 0.9, 1.1);

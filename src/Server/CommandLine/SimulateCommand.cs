@@ -8,20 +8,36 @@ using NativeLM.Simulation.Traces;
 
 namespace NativeLM.Server.CommandLine;
 
-/// <summary>nativelm simulate: the scheduler and block manager on a virtual clock, for any model, GPU and trace; and the paper's whole evaluation.</summary>
+/// <summary>nativelm simulate: the scheduler and block manager on a virtual clock, for any model, GPU and trace; and the paper's whole
+/// evaluation.</summary>
 internal sealed class SimulateCommand
 {
-    private readonly Option<bool> _paper = Flag.Of<bool>("--paper", "Run the evaluation of the PagedAttention paper and compare every row with what it published.");
-    private readonly Option<string?> _traces = new("--traces") { Description = "With --paper: folder of the recorded traces; rows that need one are left out without it.", HelpName = "DIR" };
+    private readonly Option<bool> _paper = Flag.Of<bool>("--paper", "Run the evaluation of the PagedAttention paper and compare every row with "
+        + "what it published.");
+    private readonly Option<string?> _traces = new("--traces")
+    {
+        Description = "With --paper: folder of the recorded traces; rows that need one are left out without it.",
+        HelpName = "DIR",
+    };
     private readonly Option<string> _trace = new("--trace")
     {
-        Description = "Where requests come from: sharegpt, alpaca, chat, rounds, wmt (fitted lengths), or a CSV or JSONL file of lengths, with or without arrivals.",
+        Description = "Where requests come from: sharegpt, alpaca, chat, rounds, wmt (fitted lengths), or a CSV or JSONL file of lengths, with or "
+            + "without arrivals.",
         HelpName = "NAME|FILE",
         DefaultValueFactory = static _ => "sharegpt",
     };
 
-    private readonly Option<string> _model = new("--model") { Description = $"Model: {Known("model")}, or a JSON file of its constants.", HelpName = "NAME|FILE", DefaultValueFactory = static _ => "opt-13b" };
-    private readonly Option<string?> _hardware = new("--hardware") { Description = $"GPU: {Known("hardware")}, or a JSON file. Default: the one the model was published on, or h200.", HelpName = "NAME|FILE" };
+    private readonly Option<string> _model = new("--model")
+    {
+        Description = $"Model: {Known("model")}, or a JSON file of its constants.",
+        HelpName = "NAME|FILE",
+        DefaultValueFactory = static _ => "opt-13b",
+    };
+    private readonly Option<string?> _hardware = new("--hardware")
+    {
+        Description = $"GPU: {Known("hardware")}, or a JSON file. Default: the one the model was published on, or h200.",
+        HelpName = "NAME|FILE",
+    };
     private readonly Option<string> _policy = new("--policy")
     {
         Description = $"Policies to compare, separated by commas: {string.Join(", ", ServingPolicies.Words)}.",
@@ -31,29 +47,44 @@ internal sealed class SimulateCommand
 
     private readonly Option<double?> _rate = Flag.Of<double?>("--rate", "Poisson arrivals, this many requests per second.");
     private readonly Option<bool> _findRate = Flag.Of<bool>("--find-rate", "Find the highest rate within the latency target.");
-    private readonly Option<double> _slo = Flag.With("--slo", "The latency target: mean over requests of latency / output tokens, in s/token, queueing included.", Figure.LatencyBound);
-    private readonly Option<double> _rateScale = Flag.With("--rate-scale", "Without --rate and --find-rate: a recorded trace's own arrivals, at this many times their rate.", 1.0);
+    private readonly Option<double> _slo = Flag.With("--slo", "The latency target: mean over requests of latency / output tokens, in s/token, "
+        + "queueing included.", Figure.LatencyBound);
+    private readonly Option<double> _rateScale = Flag.With("--rate-scale", "Without --rate and --find-rate: a recorded trace's own arrivals, at "
+        + "this many times their rate.", 1.0);
     private readonly Option<double> _duration = Flag.Seconds("--duration", "Length of the trace.", 3600);
     private readonly Option<int> _blockSize = Flag.With("--block-size", "Token slots of a block.", 16);
     private readonly Option<int> _n = Flag.With("--n", "Parallel samples of each request.", 1);
     private readonly Option<int?> _beam = Flag.Of<int?>("--beam", "Beam width; excludes --n.");
     private readonly Option<int> _sharedPrefix = Flag.With("--shared-prefix", "With --trace wmt: tokens that all prompts begin with.", 341);
-    private readonly Option<string?> _prefixCache = new("--prefix-cache") { Description = "Reuse of blocks across requests. Default: on for nativelm, off for paper.", HelpName = "on|off" };
+    private readonly Option<string?> _prefixCache = new("--prefix-cache")
+    {
+        Description = "Reuse of blocks across requests. Default: on for nativelm, off for paper.",
+        HelpName = "on|off",
+    };
     private readonly Option<int?> _gpuBlocks = Flag.Of<int?>("--gpu-blocks", "KV blocks of the pool. Default: what the model leaves on the GPU.");
     private readonly Option<double> _swapSpace = Flag.With("--swap-space", "Host memory for swapped blocks, in GiB.", 4.0);
     private readonly Option<long> _seed = Flag.With("--seed", "Seed of lengths, arrivals and beams.", 1L);
-    private readonly Option<string?> _out = new("--out") { Description = "Also write results.csv, results.json and plots (SVG) here; with --paper also README.md.", HelpName = "DIR" };
-    private readonly Option<string> _format = new("--format") { Description = "Of standard output.", HelpName = "table|csv|json", DefaultValueFactory = static _ => "table" };
+    private readonly Option<string?> _out = new("--out")
+    {
+        Description = "Also write results.csv, results.json and plots (SVG) here; with --paper also README.md.",
+        HelpName = "DIR",
+    };
+    private readonly Option<string> _format = new("--format")
+    {
+        Description = "Of standard output.",
+        HelpName = "table|csv|json",
+        DefaultValueFactory = static _ => "table",
+    };
 
     public static Command Build()
     {
         SimulateCommand flags = new();
         Command command = new("simulate",
-            "Play a trace against the real scheduler and block manager on a virtual clock: how many requests per second a model holds on a GPU, and what each policy would do. "
-            + "No GPU and no weights are needed; an hour takes about a second.");
-        foreach (Option option in (Option[])[flags._trace, flags._model, flags._hardware, flags._policy, flags._rate, flags._findRate, flags._slo, flags._rateScale, flags._duration,
-            flags._blockSize, flags._n, flags._beam, flags._sharedPrefix, flags._prefixCache, flags._gpuBlocks, flags._swapSpace, flags._seed, flags._out, flags._format, flags._paper,
-            flags._traces])
+            "Play a trace against the real scheduler and block manager on a virtual clock: how many requests per second a model holds on a GPU, and "
+            + "what each policy would do. No GPU and no weights are needed; an hour takes about a second.");
+        foreach (Option option in (Option[])[flags._trace, flags._model, flags._hardware, flags._policy, flags._rate, flags._findRate, flags._slo,
+            flags._rateScale, flags._duration, flags._blockSize, flags._n, flags._beam, flags._sharedPrefix, flags._prefixCache, flags._gpuBlocks,
+            flags._swapSpace, flags._seed, flags._out, flags._format, flags._paper, flags._traces])
             command.Add(option);
         flags._format.AcceptOnlyFromAmong("table", "csv", "json");
         command.SetAction(flags.Run);
@@ -109,7 +140,8 @@ internal sealed class SimulateCommand
                 ComparisonRow row = RunPolicy(parsed, common with { Policy = policy }, workload, duration, target, cancellation);
                 rows.Add(row);
                 if (hasCurves && row.Rate > 0)
-                    curves.Add(ComparisonReport.Curve(common with { Policy = policy }, workload, duration, row.Rate, 2 * (target ?? row.Run.NormalisedLatency)));
+                    curves.Add(ComparisonReport.Curve(common with { Policy = policy }, workload, duration, row.Rate,
+                        2 * (target ?? row.Run.NormalisedLatency)));
                 progress(rows.Count / (double)policies.Length);
             }
             return new ComparisonReport(common, workload.Origin, duration, target, rows) { Curves = curves };
@@ -120,9 +152,11 @@ internal sealed class SimulateCommand
         return CommandLineApp.Success;
     }
 
-    private ComparisonRow RunPolicy(ParseResult parsed, Scenario scenario, Workload workload, double duration, double? target, CancellationToken cancellation)
+    private ComparisonRow RunPolicy(ParseResult parsed, Scenario scenario, Workload workload, double duration, double? target,
+        CancellationToken cancellation)
     {
-        double? rate = target is double bound ? SustainedRate.Find(scenario, workload, duration, bound, cancellation: cancellation) : parsed.GetValue(_rate);
+        double? rate = target is double bound ? SustainedRate.Find(scenario, workload, duration, bound, cancellation: cancellation)
+            : parsed.GetValue(_rate);
         IReadOnlyList<TraceRequest> requests = rate is double poisson
             ? poisson > 0 ? workload.Poisson(poisson, duration, scenario.Seed) : []
             : workload.Recorded(parsed.GetValue(_rateScale), duration)
@@ -178,11 +212,13 @@ internal sealed class SimulateCommand
             "wmt" => FittedWorkload.Wmt(parsed.GetValue(_sharedPrefix)),
             "rounds" => new ConversationWorkload(Math.Max(1024, Math.Min(8192, model.Context - 1024)), 30),
             _ => File.Exists(name) ? new RecordedWorkload(name, TraceReader.Read(name), model.Context)
-                : throw new UsageException($"--trace: found neither a trace nor a file called '{name}', needed sharegpt, alpaca, chat, rounds, wmt or a CSV or JSONL file"),
+                : throw new UsageException($"--trace: found neither a trace nor a file called '{name}', needed sharegpt, alpaca, chat, rounds, wmt "
+                    + "or a CSV or JSONL file"),
         };
     }
 
-    private ServingPolicy[] Policies(ParseResult parsed) => [.. parsed.GetValue(_policy)!.Split(',', StringSplitOptions.TrimEntries).Select(static word => ServingPolicies.Parse(word)
+    private ServingPolicy[] Policies(ParseResult parsed) =>
+        [.. parsed.GetValue(_policy)!.Split(',', StringSplitOptions.TrimEntries).Select(static word => ServingPolicies.Parse(word)
         ?? throw new UsageException($"--policy: found '{word}', needed some of {string.Join(", ", ServingPolicies.Words)}"))];
 
     private static void Within(string flag, double value, double min, double max)

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using NativeLM.Simulation;
 using NativeLM.Simulation.Figures;
+using NativeLM.Simulation.Hardware;
 using NativeLM.Simulation.Policies;
 using Spectre.Console;
 
@@ -31,7 +32,8 @@ internal static class SimulateOutput
     {
         if (format != "table")
         {
-            Console.Out.Write(format == "csv" ? EvaluationReport.Csv(evaluation) : Encoding.UTF8.GetString(EvaluationReport.Json(evaluation, BuildInfo.Version)));
+            Console.Out.Write(format == "csv" ? EvaluationReport.Csv(evaluation)
+                : Encoding.UTF8.GetString(EvaluationReport.Json(evaluation, BuildInfo.Version)));
             return;
         }
         foreach (Figure figure in evaluation.Figures)
@@ -50,7 +52,9 @@ internal static class SimulateOutput
             AnsiConsole.WriteLine($"left out: {reason}");
         int outside = evaluation.Rows.Count(static r => !r.IsWithin), misses = evaluation.Rows.Count(static r => r.Kind == RowKind.Miss);
         AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{evaluation.Rows.Count} rows, {outside} out of bounds, {misses} known misses; seed {Figure.Seed}, sustained: at most {Figure.LatencyBound} s/token; version {BuildInfo.Version}"));
+            $"{evaluation.Rows.Count} rows, {outside} out of bounds, {misses} known misses"));
+        AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"seed {Figure.Seed}, sustained: at most {Figure.LatencyBound} s/token, version {BuildInfo.Version}"));
     }
 
     public static void Print(ComparisonReport report, string format)
@@ -60,8 +64,10 @@ internal static class SimulateOutput
             Console.Out.Write(format == "csv" ? report.Csv() : Encoding.UTF8.GetString(report.Json(BuildInfo.Version)));
             return;
         }
+        Scenario common = report.Scenario;
+        ModelShape model = common.Model;
         AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"{report.Scenario.Model.Name} on {report.Scenario.Model.Gpus} x {report.Scenario.Gpu.Name}: {report.Scenario.Slots} KV slots, block size {report.Scenario.BlockSize}, seed {report.Scenario.Seed}"));
+            $"{model.Name} on {model.Gpus} x {common.Gpu.Name}: {common.Slots} KV slots, block size {common.BlockSize}, seed {common.Seed}"));
         AnsiConsole.WriteLine(string.Create(CultureInfo.InvariantCulture, $"trace: {report.Trace}; {report.Duration} s"));
         Table table = new Table().Border(TableBorder.Simple).AddColumn("");
         foreach (ComparisonRow row in report.Rows)
@@ -70,7 +76,8 @@ internal static class SimulateOutput
             table.AddRow([Markup.Escape(name), .. report.Rows.Select(row => Markup.Escape(cell(row)))]);
         AnsiConsole.Write(table);
         foreach (ComparisonRow row in report.Rows.Where(static r => r.Run.Completed < r.Run.Requests))
-            AnsiConsole.WriteLine($"{row.Policy.Title()}: {row.Run.Requests - row.Run.Completed} of {row.Run.Requests} requests were not done at the end: the rate is above what it sustains");
+            AnsiConsole.WriteLine($"{row.Policy.Title()}: {row.Run.Requests - row.Run.Completed} of {row.Run.Requests} requests were not done at the "
+                + "end: the rate is above what it sustains");
         foreach (ComparisonRow row in report.Rows.Where(static r => r.Rate == 0))
             AnsiConsole.WriteLine($"{row.Policy.Title()}: even {SustainedRate.RequestsMin} requests in {report.Duration} s miss the latency target");
         if (report.LatencyTarget is double target)

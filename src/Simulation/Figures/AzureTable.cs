@@ -15,11 +15,13 @@ internal sealed class AzureTable(string trace) : Figure
 
     public override string Title => "Recorded lengths: Azure LLM inference trace 2023, conversations up to 1024 tokens (OPT-13B)";
 
-    public override string Notes => $"Not in the paper. {_workload.Origin}; Poisson arrivals. The trace is Azure's, CC-BY (Patel et al., Splitwise, ISCA 2024).";
+    public override string Notes =>
+        $"Not in the paper. {_workload.Origin}; Poisson arrivals. The trace is Azure's, CC-BY (Patel et al., Splitwise, ISCA 2024).";
 
     public override IEnumerable<Cell> Cells() => PaperPolicies.Select(p => Rate(Key(p), Setting(p), _workload, p == ServingPolicy.Paper ? 2.6 : 1.6));
 
-    public override IEnumerable<FigureRow> Rows(CellResults results) => Expected.Select((expected, i) => Within($"paged to {PaperPolicies[i].Title()}", "rate / rate", null,
+    public override IEnumerable<FigureRow> Rows(CellResults results) =>
+        Expected.Select((expected, i) => Within($"paged to {PaperPolicies[i].Title()}", "rate / rate", null,
         results[Key(ServingPolicy.Paper)] / results[Key(PaperPolicies[i])], expected, i == 0 ? 0.30 : 0.10, RowKind.Own));
 
     public override IEnumerable<(string Name, SvgPlot Plot)> Plots(CellResults results)

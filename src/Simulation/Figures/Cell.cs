@@ -19,5 +19,6 @@ internal sealed class CellResults(IReadOnlyDictionary<string, CellResult> result
     /// <summary>The run of a cell.</summary>
     public RunResult Run(string key) => Find(key).Run ?? throw new ArgumentException($"cell '{key}' is no single run", nameof(key));
 
-    private CellResult Find(string key) => results.TryGetValue(key, out CellResult? result) ? result : throw new ArgumentException($"no cell '{key}' was run", nameof(key));
+    private CellResult Find(string key) => results.TryGetValue(key, out CellResult? result) ? result
+        : throw new ArgumentException($"no cell '{key}' was run", nameof(key));
 }

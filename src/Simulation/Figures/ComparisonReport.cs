@@ -103,7 +103,8 @@ internal sealed record ComparisonReport(Scenario Scenario, string Trace, double 
 
     /// <summary>Points of a curve: normalised latency of a policy at shares of a rate; NaN where it is far above the target.</summary>
     public static PlotSeries Curve(Scenario scenario, Workload workload, double duration, double rate, double stopAbove) =>
-        new(scenario.Policy.Title(), [.. CurveShares.Select(share => share * rate).Select(r => (r, LatencyAt(scenario, workload, duration, r, stopAbove)))]);
+        new(scenario.Policy.Title(),
+            [.. CurveShares.Select(share => share * rate).Select(r => (r, LatencyAt(scenario, workload, duration, r, stopAbove)))]);
 
     /// <summary>Rates, latencies, batch sizes and the use of KV memory as bars, and the curves.</summary>
     public IEnumerable<(string Name, SvgPlot Plot)> Plots()
@@ -162,7 +163,8 @@ internal sealed record ComparisonReport(Scenario Scenario, string Trace, double 
         Series = [new PlotSeries(unit, [.. Rows.Select((r, g) => ((double)g, value(r)))])],
     };
 
-    private PlotSeries Part(string name, Func<MemorySplit, double> part) => new(name, [.. Rows.Select((r, g) => ((double)g, 100 * part(r.Run.Memory)))]);
+    private PlotSeries Part(string name, Func<MemorySplit, double> part) =>
+        new(name, [.. Rows.Select((r, g) => ((double)g, 100 * part(r.Run.Memory)))]);
 
     private static string Exact(double value) => value.ToString("0.######", CultureInfo.InvariantCulture);
 }

@@ -37,7 +37,8 @@ internal sealed class Evaluation
         string? mooncake = Trace(traces, "mooncake_synthetic_trace.jsonl", leftOut);
         List<Figure> figures =
         [
-            new Figure2(), new Figure12(), new Figure13(), new Figure14(), new Figure15(), new Figure16(), new Figure17(), new Figure18(), new Figure19(),
+            new Figure2(), new Figure12(), new Figure13(), new Figure14(), new Figure15(), new Figure16(), new Figure17(), new Figure18(),
+                new Figure19(),
             .. azure is null ? Array.Empty<Figure>() : [new AzureTable(azure)],
             new WasteTable(azure), new NativeTable(),
             .. mooncake is null ? Array.Empty<Figure>() : [new MooncakeTable(mooncake)],
@@ -50,7 +51,8 @@ internal sealed class Evaluation
         return new Evaluation(figures, results, plots, leftOut);
     }
 
-    private static void RunAll(IEnumerable<Cell> cells, ConcurrentDictionary<string, CellResult> done, Action<double> progress, CancellationToken cancellation)
+    private static void RunAll(IEnumerable<Cell> cells, ConcurrentDictionary<string, CellResult> done, Action<double> progress,
+        CancellationToken cancellation)
     {
         Cell[] todo = [.. cells.DistinctBy(static c => c.Key)];
         int finished = 0;

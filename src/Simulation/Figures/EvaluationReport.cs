@@ -27,7 +27,9 @@ internal static class EvaluationReport
     {
         StringBuilder text = new("figure,case,measure,paper_low,paper_high,ours,ratio,low,high,kind,verdict\n");
         foreach (FigureRow row in evaluation.Rows)
-            text.AppendJoin(',', [row.Figure, Quoted(row.Case), Quoted(row.Measure), Exact(row.Paper?.Low), Exact(row.Paper?.High), Exact(row.Ours), Exact(row.Ratio), Exact(row.Low),
+            text.AppendJoin(',',
+                [row.Figure, Quoted(row.Case), Quoted(row.Measure), Exact(row.Paper?.Low), Exact(row.Paper?.High), Exact(row.Ours),
+                    Exact(row.Ratio), Exact(row.Low),
                 Exact(row.High), Word(row.Kind), row.Verdict]).Append('\n');
         return text.ToString();
     }
@@ -73,7 +75,8 @@ internal static class EvaluationReport
     public static string Bounds(FigureRow row) => Range(row.Low, row.High);
 
     /// <summary>A number with three digits that count.</summary>
-    public static string Number(double value) => !double.IsFinite(value) ? "-" : Math.Abs(value) >= 100 ? value.ToString("0", CultureInfo.InvariantCulture)
+    public static string Number(double value) => !double.IsFinite(value) ? "-"
+        : Math.Abs(value) >= 100 ? value.ToString("0", CultureInfo.InvariantCulture)
         : Math.Abs(value) >= 10 ? value.ToString("0.0", CultureInfo.InvariantCulture)
         : Math.Abs(value) >= 1 ? value.ToString("0.00", CultureInfo.InvariantCulture) : value.ToString("0.000", CultureInfo.InvariantCulture);
 
@@ -81,13 +84,20 @@ internal static class EvaluationReport
     {
         StringBuilder page = new();
         int misses = evaluation.Rows.Count(static r => r.Kind == RowKind.Miss), outside = evaluation.Rows.Count(static r => !r.IsWithin);
+        int within = evaluation.Rows.Count - misses - outside;
         page.Append("# The paper's evaluation, simulated\n\n");
-        page.Append("Written by `nativelm simulate --paper --out docs/paper`; do not edit. \"Efficient Memory Management for Large Language Model Serving with PagedAttention\" (SOSP 2023) ");
-        page.Append("measured its engine on A100 GPUs. Here the real scheduler and block manager run on a virtual clock: a step takes the time that a cost model gives it, and nothing is computed.\n\n");
-        page.Append(CultureInfo.InvariantCulture, $"{evaluation.Rows.Count} rows: {evaluation.Rows.Count - misses - outside} within their bounds, {misses} known misses, {outside} out of bounds. ");
-        page.Append(CultureInfo.InvariantCulture, $"Version {version}, seed {Figure.Seed}, sustained means a mean normalised latency of at most {Figure.LatencyBound} s/token. ");
-        page.Append("The same rows are a test (`tests/Paper.Tests`): a change of scheduler or block manager that moves a figure fails the build.\n\n");
-        page.Append("What is a check and what is a prediction: output lengths' second moments and the host's part of a step were fitted to Figures 2 and 13; all other figures are predictions. ");
+        page.Append("Written by `nativelm simulate --paper --out docs/paper`; do not edit. \"Efficient Memory Management for Large Language Model "
+            + "Serving with PagedAttention\" (SOSP 2023) ");
+        page.Append("measured its engine on A100 GPUs. Here the real scheduler and block manager run on a virtual clock: a step takes the time "
+            + "that a cost model gives it, and nothing is computed.\n\n");
+        page.Append(CultureInfo.InvariantCulture,
+            $"{evaluation.Rows.Count} rows: {within} within their bounds, {misses} known misses, {outside} out of bounds. ");
+        page.Append(CultureInfo.InvariantCulture,
+            $"Version {version}, seed {Figure.Seed}, sustained means a mean normalised latency of at most {Figure.LatencyBound} s/token. ");
+        page.Append("The same rows are a test (`tests/Paper.Tests`): a change of scheduler or block manager that moves a figure fails the "
+            + "build.\n\n");
+        page.Append("What is a check and what is a prediction: output lengths' second moments and the host's part of a step were fitted to Figures "
+            + "2 and 13; all other figures are predictions. ");
         page.Append("A miss is reported as it is, no constant is tuned until it fits, and it is bounded too. `bounds` is what passes.\n");
         foreach (string reason in evaluation.LeftOut)
             page.Append($"\nLeft out: {reason}.\n");
@@ -104,7 +114,8 @@ internal static class EvaluationReport
         page.Append($"\n## {(char.IsDigit(figure.Id[0]) ? $"Figure {figure.Id}: " : "")}{figure.Title}\n\n{figure.Notes}\n\n");
         page.Append("| case | measure | paper | ours | ratio | bounds | kind | verdict |\n|---|---|---|---|---|---|---|---|\n");
         foreach (FigureRow row in evaluation.Rows.Where(r => r.Figure == figure.Id))
-            page.Append($"| {row.Case} | {row.Measure} | {Text(row.Paper)} | {Number(row.Ours)} | {(row.Ratio is double ratio ? Number(ratio) : "")} | {Bounds(row)} | {Word(row.Kind)} | {row.Verdict} |\n");
+            page.Append("| ").AppendJoin(" | ", [row.Case, row.Measure, Text(row.Paper), Number(row.Ours),
+                row.Ratio is double ratio ? Number(ratio) : "", Bounds(row), Word(row.Kind), row.Verdict]).Append(" |\n");
         if (evaluation.Plots.TryGetValue(figure.Id, out IReadOnlyList<(string Name, SvgPlot Plot)>? plots))
             foreach ((string name, SvgPlot plot) in plots)
                 page.Append($"\n![{plot.Title}]({name}.svg)\n");

@@ -54,7 +54,8 @@ internal abstract class Figure
         new(key, cancellation => new CellResult(SustainedRate.Find(scenario, workload, duration, bound, guess, cancellation)));
 
     /// <summary>One run at a rate.</summary>
-    protected static Cell Run(string key, Scenario scenario, Workload workload, double rate, double duration = Hour, double stopAbove = double.PositiveInfinity) =>
+    protected static Cell Run(string key, Scenario scenario, Workload workload, double rate, double duration = Hour,
+        double stopAbove = double.PositiveInfinity) =>
         new(key, _ =>
         {
             RunResult run = Simulator.Run(scenario, workload.Poisson(rate, duration, scenario.Seed), new RunLimits(duration, stopAbove));

@@ -19,9 +19,11 @@ internal sealed class Figure13 : Figure
 
     public override string Title => "Mean number of batched requests (OPT-13B; ShareGPT lengths at 2 requests/s, Alpaca lengths at 30)";
 
-    public override string Notes => "Averages over the time in which requests arrive. The second moments of the fitted lengths, and the host's part of a step, were chosen so that these "
-        + "come out (by Little's law); so they check the model's consistency and predict nothing. They were fitted with one decode pass after each prefill pass. The code of 2023 "
-        + "lets prompts go first for as long as any waits; with the same constants that batches more, which the last row shows as a miss.";
+    public override string Notes =>
+        "Averages over the time in which requests arrive. The second moments of the fitted lengths, and the host's part of a step, were chosen "
+        + "so that these come out (by Little's law); so they check the model's consistency and predict nothing. They were fitted with one decode "
+        + "pass after each prefill pass. The code of 2023 lets prompts go first for as long as any waits; with the same constants that batches "
+        + "more, which the last row shows as a miss.";
 
     public static IEnumerable<Cell> ShareGptCells() => PanelCells(Panels[0].Workload, Panels[0].Rate);
 
@@ -40,20 +42,22 @@ internal sealed class Figure13 : Figure
             results.Run(PromptsFirst).BatchedRequests, 180, 0.10, RowKind.Miss);
     }
 
-    public override IEnumerable<(string Name, SvgPlot Plot)> Plots(CellResults results) => Panels.Select(panel => ($"figure-13-{panel.Workload.Name}", new SvgPlot
-    {
-        Title = $"Batched requests, OPT-13B, {panel.Workload.Name} at {panel.Rate} requests/s",
-        XLabel = "",
-        YLabel = "requests",
-        Groups = [.. Policies.Select(static p => p.Title())],
-        Series =
+    public override IEnumerable<(string Name, SvgPlot Plot)> Plots(CellResults results) =>
+        Panels.Select(panel => ($"figure-13-{panel.Workload.Name}", new SvgPlot
+        {
+            Title = $"Batched requests, OPT-13B, {panel.Workload.Name} at {panel.Rate} requests/s",
+            XLabel = "",
+            YLabel = "requests",
+            Groups = [.. Policies.Select(static p => p.Title())],
+            Series =
         [
             new PlotSeries("the paper", [.. panel.Paper.Select(static (value, g) => ((double)g, value))]),
             new PlotSeries("simulated", [.. Policies.Select((p, g) => ((double)g, results.Run(Key(panel.Workload, p)).BatchedRequests))]),
         ],
-    }));
+        }));
 
-    private static IEnumerable<Cell> PanelCells(Workload workload, double rate) => Policies.Select(p => Run(Key(workload, p), Setting(p), workload, rate));
+    private static IEnumerable<Cell> PanelCells(Workload workload, double rate) =>
+        Policies.Select(p => Run(Key(workload, p), Setting(p), workload, rate));
 
     private static string Key(Workload workload, ServingPolicy policy) => $"13/{workload.Name}/{policy.Word()}";
 }

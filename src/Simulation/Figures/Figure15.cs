@@ -22,14 +22,16 @@ internal sealed class Figure15 : Figure
     public override string Title => "Blocks saved by sharing, % of the blocks without sharing (OPT-13B)";
 
     public override string Notes =>
-        "1 - physical / logical blocks of the real block manager, both summed over the steps of a trace at a moderate load. How often a beam goes on from another is not published; with 0.05 per "
-        + "step the Alpaca rows come out, and long ShareGPT outputs share somewhat more at width 6 than the paper's beams did. The saving hardly depends on the load.";
+        "1 - physical / logical blocks of the real block manager, both summed over the steps of a trace at a moderate load. How often a beam "
+        + "goes on from another is not published; with 0.05 per step the Alpaca rows come out, and long ShareGPT outputs share somewhat more at "
+        + "width 6 than the paper's beams did. The saving hardly depends on the load.";
 
     public override IEnumerable<Cell> Cells()
     {
         foreach (Panel panel in Panels)
             foreach (int width in Widths)
-                yield return Run(panel.Key(width), Setting(ServingPolicy.Paper) with { Width = width, IsBeam = panel.IsBeam }, panel.Workload, panel.Rate / width, panel.Duration);
+                yield return Run(panel.Key(width), Setting(ServingPolicy.Paper) with { Width = width, IsBeam = panel.IsBeam }, panel.Workload,
+                    panel.Rate / width, panel.Duration);
     }
 
     public override IEnumerable<FigureRow> Rows(CellResults results)

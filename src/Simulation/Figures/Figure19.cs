@@ -16,8 +16,9 @@ internal sealed class Figure19 : Figure
     public override string Title => "Swapping 1024 tokens out and in, or recomputing them (OPT-13B)";
 
     public override string Notes =>
-        "A closed form of the cost model: no scheduler runs. Swapping pays per block, layer and K or V, so small blocks are poor; recomputing does not see blocks, and never costs more than 1.2 x the "
-        + "swap, as the paper says. Why the bandwidth is 12 GB/s and not the specified 25: with 25 the figure could not come out.";
+        "A closed form of the cost model: no scheduler runs. Swapping pays per block, layer and K or V, so small blocks are poor; recomputing "
+        + "does not see blocks, and never costs more than 1.2 x the swap, as the paper says. Why the bandwidth is 12 GB/s and not the specified "
+        + "25: with 25 the figure could not come out.";
 
     public override IEnumerable<Cell> Cells() => [];
 
@@ -29,7 +30,8 @@ internal sealed class Figure19 : Figure
         {
             double swap = Swap(size);
             yield return Within($"block {size}, swap out and in", "ms", null, 1000 * swap, expected, 0.05, RowKind.Prediction);
-            yield return new FigureRow(Id, $"block {size}, recompute", "of the swap", new Published(0, 1.2), recompute / swap, 0, 1.2, RowKind.Prediction);
+            yield return new FigureRow(Id, $"block {size}, recompute", "of the swap", new Published(0, 1.2), recompute / swap, 0, 1.2,
+                RowKind.Prediction);
         }
     }
 

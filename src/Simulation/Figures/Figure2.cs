@@ -20,8 +20,9 @@ internal sealed class Figure2 : Figure
     public override string Title => "Where KV memory goes (OPT-13B, ShareGPT lengths, 2 requests/s)";
 
     public override string Notes =>
-        "Shares of the pool, averaged over the time in which requests arrive. Rounding up to a chunk counts as external: nobody will ever use it. The paper "
-        + "states the shares of token states; how the rest splits is read off its bars. For the paged pool the published 96.3 % is set against the slots of allocated blocks that hold a token.";
+        "Shares of the pool, averaged over the time in which requests arrive. Rounding up to a chunk counts as external: nobody will ever use "
+        + "it. The paper states the shares of token states; how the rest splits is read off its bars. For the paged pool the published 96.3 % is "
+        + "set against the slots of allocated blocks that hold a token.";
 
     public override IEnumerable<Cell> Cells() => Figure13.ShareGptCells();
 
@@ -31,7 +32,8 @@ internal sealed class Figure2 : Figure
         {
             double[] ours = Split(results.Run(Figure13.ShareGptKey(policy)).Memory);
             for (int i = 0; i < Parts.Length; i++)
-                yield return new FigureRow(Id, policy.Title(), $"{Parts[i]}, % of the pool", paper[i], ours[i], Math.Max(0, paper[i] - points), paper[i] + points, RowKind.Check);
+                yield return new FigureRow(Id, policy.Title(), $"{Parts[i]}, % of the pool", paper[i], ours[i], Math.Max(0, paper[i] - points),
+                    paper[i] + points, RowKind.Check);
         }
         double held = 100 * results.Run(Figure13.ShareGptKey(ServingPolicy.Paper)).Memory.OfAllocated;
         yield return new FigureRow(Id, ServingPolicy.Paper.Title(), "token states, % of allocated blocks", 96.3, held, 96, 100, RowKind.Prediction);
@@ -48,9 +50,11 @@ internal sealed class Figure2 : Figure
             YMax = 100,
             IsStacked = true,
             Groups = [.. policies.Select(static p => p.Title())],
-            Series = [.. Parts.Select((part, i) => new PlotSeries(part, [.. policies.Select((p, g) => ((double)g, Split(results.Run(Figure13.ShareGptKey(p)).Memory)[i]))]))],
+            Series = [.. Parts.Select((part, i) =>
+                new PlotSeries(part, [.. policies.Select((p, g) => ((double)g, Split(results.Run(Figure13.ShareGptKey(p)).Memory)[i]))]))],
         });
     }
 
-    private static double[] Split(in MemorySplit memory) => [100 * memory.Tokens, 100 * memory.Reserved, 100 * memory.Internal, 100 * memory.External];
+    private static double[] Split(in MemorySplit memory) =>
+        [100 * memory.Tokens, 100 * memory.Reserved, 100 * memory.Internal, 100 * memory.External];
 }

@@ -15,10 +15,12 @@ internal sealed class MooncakeTable(string path) : Figure
 
     public override string Title => "Prefix cache on Mooncake's synthetic trace: full blocks of 512 tokens found, of 117,888 looked up";
 
-    public override string Notes => "Not in the paper. Prompts are replayed one after the other through the real block manager. With room for everything the count must be the exact upper bound that the trace's "
-        + "own ids give; a smaller pool finds less. The trace is Mooncake's (Qin et al., FAST 2025).";
+    public override string Notes =>
+        "Not in the paper. Prompts are replayed one after the other through the real block manager. With room for everything the count must be "
+        + "the exact upper bound that the trace's own ids give; a smaller pool finds less. The trace is Mooncake's (Qin et al., FAST 2025).";
 
-    public override IEnumerable<Cell> Cells() => Pools.Select(pool => new Cell(Key(pool), _ => new CellResult(PrefixReplay.Run(_trace.Requests, pool).Found)));
+    public override IEnumerable<Cell> Cells() =>
+        Pools.Select(pool => new Cell(Key(pool), _ => new CellResult(PrefixReplay.Run(_trace.Requests, pool).Found)));
 
     public override IEnumerable<FigureRow> Rows(CellResults results)
     {

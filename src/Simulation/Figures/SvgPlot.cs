@@ -9,7 +9,9 @@ namespace NativeLM.Simulation.Figures;
 /// <param name="Points">(x, y) of a line; for bars x is the number of the group.</param>
 internal sealed record PlotSeries(string Name, IReadOnlyList<(double X, double Y)> Points);
 
-/// <summary>A plot as an SVG text: lines over a linear or logarithmic axis, or bars beside or on top of each other. No styling beyond what a reader needs.</summary>
+/// <summary>
+/// A plot as an SVG text: lines over a linear or logarithmic axis, or bars beside or on top of each other. No styling beyond what a reader needs.
+/// </summary>
 internal sealed class SvgPlot
 {
     private const double Width = 720, Height = 400, Left = 70, Right = 20, Top = 40, Bottom = 55;
@@ -48,7 +50,8 @@ internal sealed class SvgPlot
     public string Render()
     {
         StringBuilder svg = new();
-        svg.AppendLine(Invariant($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Width} {Height}\" font-family=\"sans-serif\" font-size=\"12\">"));
+        svg.AppendLine(
+            Invariant($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Width} {Height}\" font-family=\"sans-serif\" font-size=\"12\">"));
         svg.AppendLine(Invariant($"<rect width=\"{Width}\" height=\"{Height}\" fill=\"white\"/>"));
         Text(svg, Width / 2, 20, Title, "middle", "font-size=\"14\" font-weight=\"bold\"");
         (double low, double high) = YRange();
@@ -94,9 +97,9 @@ internal sealed class SvgPlot
         {
             (double X, double Y)[] points = [.. Series[s].Points.Where(p => double.IsFinite(p.Y) && p.Y <= high && p.Y >= low)];
             string path = string.Join(' ', points.Select(p => Invariant($"{X(p.X, first, last):0.##},{Y(p.Y, low, high):0.##}")));
-            svg.AppendLine($"<polyline points=\"{path}\" fill=\"none\" stroke=\"{Palette[s % Palette.Length]}\" stroke-width=\"2\"/>");
+            svg.AppendLine($"<polyline points=\"{path}\" fill=\"none\" stroke=\"{Color(s)}\" stroke-width=\"2\"/>");
             foreach ((double x, double y) in points)
-                svg.AppendLine(Invariant($"<circle cx=\"{X(x, first, last):0.##}\" cy=\"{Y(y, low, high):0.##}\" r=\"3\" fill=\"{Palette[s % Palette.Length]}\"/>"));
+                svg.AppendLine(Invariant($"<circle cx=\"{X(x, first, last):0.##}\" cy=\"{Y(y, low, high):0.##}\" r=\"3\" fill=\"{Color(s)}\"/>"));
         }
     }
 
@@ -114,8 +117,13 @@ internal sealed class SvgPlot
                     continue;
                 double x = Left + g * group + group * 0.1 + (IsStacked ? 0 : s * bar);
                 double top = Y(Math.Min(below + value, high), low, high), bottom = IsStacked ? Y(below, low, high) : Height - Bottom;
-                svg.AppendLine(Invariant($"<rect x=\"{x:0.##}\" y=\"{top:0.##}\" width=\"{bar * 0.94:0.##}\" height=\"{Math.Max(0, bottom - top):0.##}\" fill=\"{Palette[s % Palette.Length]}\"/>"));
-                Text(svg, x + bar * 0.47, IsStacked ? (top + bottom) / 2 + 4 : top - 4, Number(value), "middle", IsStacked ? "fill=\"white\" font-size=\"11\"" : "font-size=\"10\"");
+                double height = Math.Max(0, bottom - top);
+                svg.AppendLine(
+                    Invariant($"<rect x=\"{x:0.##}\" y=\"{top:0.##}\" width=\"{bar * 0.94:0.##}\" height=\"{height:0.##}\" fill=\"{Color(s)}\"/>"));
+                if (IsStacked)
+                    Text(svg, x + bar * 0.47, (top + bottom) / 2 + 4, Number(value), "middle", "fill=\"white\" font-size=\"11\"");
+                else
+                    Text(svg, x + bar * 0.47, top - 4, Number(value), "middle", "font-size=\"10\"");
                 below += IsStacked ? value : 0;
             }
             Text(svg, Left + (g + 0.5) * group, Height - Bottom + 16, Groups[g], "middle");
@@ -129,7 +137,7 @@ internal sealed class SvgPlot
         double x = Left;
         for (int s = 0; s < Series.Count; s++)
         {
-            svg.AppendLine(Invariant($"<rect x=\"{x:0.##}\" y=\"26\" width=\"10\" height=\"10\" fill=\"{Palette[s % Palette.Length]}\"/>"));
+            svg.AppendLine(Invariant($"<rect x=\"{x:0.##}\" y=\"26\" width=\"10\" height=\"10\" fill=\"{Color(s)}\"/>"));
             Text(svg, x + 14, 35, Series[s].Name, "start", "font-size=\"11\"");
             x += 30 + 6.4 * Series[s].Name.Length;
         }
@@ -137,7 +145,10 @@ internal sealed class SvgPlot
 
     private IEnumerable<(double X, double Y)> Finite() => Series.SelectMany(static s => s.Points).Where(static p => double.IsFinite(p.Y));
 
-    private static double At(PlotSeries series, int group) => series.Points.Where(p => (int)p.X == group && double.IsFinite(p.Y)).Sum(static p => p.Y);
+    private static string Color(int series) => Palette[series % Palette.Length];
+
+    private static double At(PlotSeries series, int group) =>
+        series.Points.Where(p => (int)p.X == group && double.IsFinite(p.Y)).Sum(static p => p.Y);
 
     private double X(double value, double first, double last) => Left + 10 + (InnerWidth - 20)
         * (IsXLogarithmic ? Math.Log(value / first) / Math.Log(last / first) : (value - first) / (last - first));
@@ -170,8 +181,11 @@ internal sealed class SvgPlot
     private static void Text(StringBuilder svg, double x, double y, string text, string anchor, string more = "") => svg.AppendLine(
         Invariant($"<text x=\"{x:0.##}\" y=\"{y:0.##}\" text-anchor=\"{anchor}\" {more}>") + SecurityElement.Escape(text) + "</text>");
 
-    private static string Number(double value) => value >= 100 ? value.ToString("0", CultureInfo.InvariantCulture) : value.ToString("0.###", CultureInfo.InvariantCulture) is { Length: > 5 } text
-        ? value.ToString("G3", CultureInfo.InvariantCulture) : value.ToString("0.###", CultureInfo.InvariantCulture);
+    private static string Number(double value)
+    {
+        string text = value.ToString(value >= 100 ? "0" : "0.###", CultureInfo.InvariantCulture);
+        return text.Length > 5 && value < 100 ? value.ToString("G3", CultureInfo.InvariantCulture) : text;
+    }
 
     private static string Invariant(FormattableString text) => FormattableString.Invariant(text);
 }

@@ -17,12 +17,15 @@ internal sealed class WasteTable(string? azureTrace) : Figure
 
     public override string Title => "Empty slots of allocated blocks, NativeLM's policy at block 16 (OPT-13B)";
 
-    public override string Notes => "The paper's launch article says below 4 %; the goal here is 1.5 %. Half a block per sequence is what paging costs; the rest follows from how many tokens a sequence holds.";
+    public override string Notes =>
+        "The paper's launch article says below 4 %; the goal here is 1.5 %. Half a block per sequence is what paging costs; the rest follows "
+        + "from how many tokens a sequence holds.";
 
     public override IEnumerable<Cell> Cells() => _points.Select(p => Run(Key(p.Name), Setting(ServingPolicy.NativeLM), p.Workload, p.Rate));
 
     public override IEnumerable<FigureRow> Rows(CellResults results) => _points.Select(p =>
-        new FigureRow(Id, p.Name, "% of allocated slots", new Published(0, 4), 100 * (1 - results.Run(Key(p.Name)).Memory.OfAllocated), 0, 4, RowKind.Own));
+        new FigureRow(Id, p.Name, "% of allocated slots", new Published(0, 4), 100 * (1 - results.Run(Key(p.Name)).Memory.OfAllocated), 0, 4,
+            RowKind.Own));
 
     public override IEnumerable<(string Name, SvgPlot Plot)> Plots(CellResults results) => [];
 

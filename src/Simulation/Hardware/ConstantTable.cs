@@ -50,7 +50,8 @@ internal sealed class ConstantTable
 
     /// <summary>Names of a kind that come with the program.</summary>
     public static IEnumerable<string> Names(string kind) => typeof(ConstantTable).Assembly.GetManifestResourceNames()
-        .Where(n => n.StartsWith(kind + ".", StringComparison.Ordinal)).Select(n => n[(kind.Length + 1)..^".json".Length]).Order(StringComparer.Ordinal);
+        .Where(n => n.StartsWith(kind + ".", StringComparison.Ordinal))
+        .Select(n => n[(kind.Length + 1)..^".json".Length]).Order(StringComparer.Ordinal);
 
     /// <summary>A field that is a word, or null.</summary>
     public string? Word(string field) => _words.GetValueOrDefault(field);
@@ -73,7 +74,8 @@ internal sealed class ConstantTable
         && value.TryGetDouble(out double number) && double.IsFinite(number)
         && field.Value.TryGetProperty("origin", out JsonElement origin) && origin.ValueKind == JsonValueKind.String
             ? new Constant(field.Name, number, origin.GetString()!)
-            : throw new InvalidDataException($"{_source}: field {field.Name} is {field.Value.GetRawText()}, needed {{\"value\": number, \"origin\": text}}");
+            : throw new InvalidDataException(
+                $"{_source}: field {field.Name} is {field.Value.GetRawText()}, needed {{\"value\": number, \"origin\": text}}");
 
     private static ConstantTable Parse(string source, Stream stream)
     {

@@ -64,6 +64,7 @@ internal sealed record ModelShape
         double bytes = Hardware == gpu.Name && KvMemoryBytes is double published ? published : 0.92 * gpu.MemoryBytes * Gpus - WeightBytes;
         double slots = Math.Floor(bytes / KvBytesPerToken);
         return slots >= Context ? (int)Math.Min(slots, 1 << 28)
-            : throw new ArgumentException($"{Name} on {Gpus} x {gpu.Name}: {Math.Max(0, slots):0} KV slots are left beside the weights, needed at least one context of {Context}");
+            : throw new ArgumentException($"{Name} on {Gpus} x {gpu.Name}: {Math.Max(0, slots):0} KV slots are left beside the weights, "
+                + $"needed at least one context of {Context}");
     }
 }

@@ -5,9 +5,9 @@ using NativeLM.Simulation.Traces;
 namespace NativeLM.Simulation.Policies;
 
 /// <summary>
-/// Orca as the paper rebuilds it (section 6.1): iteration-level scheduling, first come first served, contiguous KV from a buddy allocator, reserved at
-/// admission and kept to the end; no preemption. A request of several sequences takes a chunk for each. A step that admits prompts costs a prefill pass and a
-/// decode pass. Ends are known at admission, so a step costs O(1).
+/// Orca as the paper rebuilds it (section 6.1): iteration-level scheduling, first come first served, contiguous KV from a buddy allocator, reserved
+/// at admission and kept to the end; no preemption. A request of several sequences takes a chunk for each. A step that admits prompts costs a
+/// prefill pass and a decode pass. Ends are known at admission, so a step costs O(1).
 /// </summary>
 internal sealed class OrcaRun
 {
@@ -36,7 +36,8 @@ internal sealed class OrcaRun
     }
 
     /// <summary>Plays the requests to the end.</summary>
-    public static RunResult Run(Scenario scenario, IReadOnlyList<TraceRequest> requests, RunLimits limits) => new OrcaRun(scenario, requests, limits).Run();
+    public static RunResult Run(Scenario scenario, IReadOnlyList<TraceRequest> requests, RunLimits limits) =>
+        new OrcaRun(scenario, requests, limits).Run();
 
     private RunResult Run()
     {
@@ -79,7 +80,8 @@ internal sealed class OrcaRun
         }
     }
 
-    /// <summary>Takes requests in order while places last and a chunk is free for each of their sequences; returns prompt tokens and their pairs.</summary>
+    /// <summary>Takes requests in order while places last and a chunk is free for each of their sequences; returns prompt tokens and their
+    /// pairs.</summary>
     private (double Tokens, double Pairs) Admit()
     {
         double tokens = 0, pairs = 0;

@@ -26,7 +26,8 @@ internal sealed class PagedEngine : IDisposable
         _scheduler = new Scheduler(limits, clock);
         _executor = new SimulatedExecutor(scenario, clock);
         _step = new Step(limits);
-        _sampling = scenario.IsBeam ? new SamplingParams { N = scenario.Width, UseBeamSearch = true, Temperature = 0 } : new SamplingParams { N = scenario.Width };
+        _sampling = scenario.IsBeam ? new SamplingParams { N = scenario.Width, UseBeamSearch = true, Temperature = 0 }
+            : new SamplingParams { N = scenario.Width };
         AdmissionsMax = limits.SequencesMax;
     }
 

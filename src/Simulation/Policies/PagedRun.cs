@@ -24,7 +24,8 @@ internal static class PagedRun
                 open.Add(arrived);
                 measures.InSystem++;
             }
-            // What waits behind the most that can start changes no decision, so it waits outside. The paper's pass for prompts is followed by one for decodes.
+            // What waits behind the most that can start changes no decision, so it waits outside. The paper's pass for prompts is followed by one for
+            // decodes.
             bool isDecodeNext = scenario.Policy == ServingPolicy.Paper && !scenario.PromptsGoFirst && engine.ComputedPrompts && !engine.IsIdle;
             for (; !isDecodeNext && fed < arrived && engine.WaitingCount < engine.AdmissionsMax; fed++)
                 engine.Add(fed, requests[fed]);

@@ -4,8 +4,8 @@ using NativeLM.Simulation.Traces;
 namespace NativeLM.Simulation.Policies;
 
 /// <summary>
-/// FasterTransformer behind a dynamic batcher (section 6.1): the largest batch that memory permits when every sequence reserves the context, first come
-/// first served; prompts are padded to the longest, the batch runs until its longest output ends, and all results return then.
+/// FasterTransformer behind a dynamic batcher (section 6.1): the largest batch that memory permits when every sequence reserves the context, first
+/// come first served; prompts are padded to the longest, the batch runs until its longest output ends, and all results return then.
 /// </summary>
 internal static class StaticRun
 {
@@ -60,7 +60,8 @@ internal static class StaticRun
                 double held = (double)sequences * (input + step);
                 double taken = (double)sequences * scenario.Model.Context;
                 int emitted = scenario.Width * Unfinished(step);
-                measures.Step(now, now + cost, count, emitted, held, (double)sequences * (output - step), taken - sequences * (double)(input + output));
+                measures.Step(now, now + cost, count, emitted, held, (double)sequences * (output - step),
+                    taken - sequences * (double)(input + output));
                 now += cost;
                 Arrive();
             }

@@ -1,8 +1,8 @@
 namespace NativeLM.Simulation.Traces;
 
 /// <summary>
-/// A chat over several rounds: each prompt is the whole history, the reader thinks, and asks on. Conversations begin as a Poisson process; those that were
-/// under way before the trace begins are in it with their later rounds, so the rate of requests is the same all along.
+/// A chat over several rounds: each prompt is the whole history, the reader thinks, and asks on. Conversations begin as a Poisson process; those
+/// that were under way before the trace begins are in it with their later rounds, so the rate of requests is the same all along.
 /// </summary>
 internal sealed class ConversationWorkload : Workload
 {
@@ -26,16 +26,20 @@ internal sealed class ConversationWorkload : Workload
     public override string Name => "rounds";
 
     public override string Origin => FormattableString.Invariant(
-        $"conversations of {RoundsMean} rounds in the mean, questions and answers as in sharegpt, whole history up to {_historyMax} tokens as prompt, {_thinkSeconds} s between rounds");
+        $"conversations of {RoundsMean} rounds (mean), turns as in sharegpt, history up to {_historyMax} tokens, {_thinkSeconds} s between rounds");
 
     public override IReadOnlyList<TraceRequest> Poisson(double rate, double duration, ulong seed)
     {
+        // Rounds of a conversation, in the mean: long histories end some before their time.
         double perConversation = Enumerable.Range(0, 4000).Average(i => Rounds(new SimRandom(seed ^ 0x5A5A_0004 ^ ((ulong)i << 32)), 0, 1).Count());
         SimRandom gaps = new(seed ^ 0xA5A5_0005);
         List<TraceRequest> requests = [];
         int conversation = 1;
         for (double start = -Past; start < duration; start += gaps.NextExponential() * perConversation / rate, conversation++)
-            requests.AddRange(Rounds(new SimRandom(seed ^ 0x5A5A_0006 ^ ((ulong)conversation << 32)), start, conversation).Where(r => r.Arrival >= 0 && r.Arrival < duration));
+        {
+            SimRandom random = new(seed ^ 0x5A5A_0006 ^ ((ulong)conversation << 32));
+            requests.AddRange(Rounds(random, start, conversation).Where(r => r.Arrival >= 0 && r.Arrival < duration));
+        }
         return [.. requests.OrderBy(static r => r.Arrival).ThenBy(static r => r.Conversation).Take(TraceReader.RowsMax)];
     }
 

@@ -29,11 +29,13 @@ internal sealed class FittedWorkload : Workload
         new(19.3, 0.45, 1, 1024), new(58.6, 0.95, 1, 1024));
 
     /// <summary>A chatbot that keeps the last 1,024 tokens as prompt: over half of the prompts have exactly that length.</summary>
-    public static FittedWorkload Chat { get; } = new("chat", "log-normal history cut to its last 1024 tokens (55 % have all of them), at most 1024 out",
+    public static FittedWorkload Chat { get; } = new("chat", "log-normal history cut to its last 1024 tokens (55 % have all of them), at most 1024 "
+        + "out",
         new(1900, 1.3, 1, 1024), new(341, 0.92, 1, 1024));
 
     /// <summary>Translation with examples in front: a prefix that all prompts share, then a sentence.</summary>
-    public static FittedWorkload Wmt(int sharedPrefix) => new("wmt", $"sentences of 38 tokens (CV 0.5) in and out after a shared prefix of {sharedPrefix}",
+    public static FittedWorkload Wmt(int sharedPrefix) =>
+        new("wmt", $"sentences of 38 tokens (CV 0.5) in and out after a shared prefix of {sharedPrefix}",
         new(38, 0.5, 1, 512), new(38, 0.5, 1, 512), sharedPrefix: sharedPrefix);
 
     public override IReadOnlyList<TraceRequest> Poisson(double rate, double duration, ulong seed) => Arrive(Lengths(seed), rate, duration, seed);

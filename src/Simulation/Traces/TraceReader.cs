@@ -32,12 +32,13 @@ internal static class TraceReader
 
     private static Trace ReadCsv(string path, StreamReader reader)
     {
-        string[] header = (ReadLine(path, reader, 1) ?? throw new InvalidDataException($"{path}: found an empty file, needed a CSV header")).Split(',');
+        string first = ReadLine(path, reader, 1) ?? throw new InvalidDataException($"{path}: found an empty file, needed a CSV header");
+        string[] header = first.Split(',');
         int time = Find(header, TimeNames);
         int input = Required(path, header, InputNames);
         int output = Required(path, header, OutputNames);
         List<TraceRequest> rows = [];
-        double first = 0;
+        double start = 0;
         for (int line = 2; ReadLine(path, reader, line) is string text; line++)
         {
             if (text.Length == 0)
@@ -47,8 +48,8 @@ internal static class TraceReader
                 throw new InvalidDataException($"{path}, line {line}: found {cells.Length} cells, needed {header.Length} as in the header");
             double arrival = time < 0 ? 0 : Arrival(path, line, header[time], cells[time]);
             if (rows.Count == 0)
-                first = arrival;
-            Add(path, line, rows, new TraceRequest(arrival - first, Tokens(input, 1), Tokens(output, 0)), time < 0 ? "arrival" : header[time]);
+                start = arrival;
+            Add(path, line, rows, new TraceRequest(arrival - start, Tokens(input, 1), Tokens(output, 0)), time < 0 ? "arrival" : header[time]);
 
             int Tokens(int column, int min) => int.TryParse(cells[column], NumberStyles.None, CultureInfo.InvariantCulture, out int count)
                 && count >= min && count <= TokensMax
@@ -81,7 +82,8 @@ internal static class TraceReader
             }
             if (rows.Count == 0)
                 first = arrival;
-            Add(path, line, rows, new TraceRequest(arrival - first, Tokens(InputNames, 1), Tokens(OutputNames, 0), PrefixBlocks(path, line, document.RootElement)),
+            Add(path, line, rows,
+                new TraceRequest(arrival - first, Tokens(InputNames, 1), Tokens(OutputNames, 0), PrefixBlocks(path, line, document.RootElement)),
                 timeName);
 
             int Tokens(string[] names, int min)

@@ -12,7 +12,8 @@ namespace NativeLM.Simulation.Traces;
 /// <param name="Conversation">
 /// Requests of the same conversation are cut from one text: each prompt begins with the prompt and output of the one before. 0: a text of its own.
 /// </param>
-internal readonly record struct TraceRequest(double Arrival, int Input, int Output, int[]? PrefixBlocks = null, int SharedPrefix = 0, int Conversation = 0)
+internal readonly record struct TraceRequest(double Arrival, int Input, int Output, int[]? PrefixBlocks = null, int SharedPrefix = 0,
+    int Conversation = 0)
 {
     /// <summary>Tokens that one id of <see cref="PrefixBlocks"/> stands for (Mooncake's traces).</summary>
     public const int PrefixBlockSize = 512;

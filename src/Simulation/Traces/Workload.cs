@@ -23,7 +23,8 @@ internal abstract class Workload
     {
         SimRandom gaps = new(seed ^ 0xA5A5_0001);
         List<TraceRequest> requests = new((int)Math.Min(rate * duration * 1.1 + 16, TraceReader.RowsMax));
-        for (double time = gaps.NextExponential() / rate; time < duration && requests.Count < TraceReader.RowsMax; time += gaps.NextExponential() / rate)
+        double time = 0;
+        while ((time += gaps.NextExponential() / rate) < duration && requests.Count < TraceReader.RowsMax)
         {
             lengths.MoveNext();
             requests.Add(lengths.Current with { Arrival = time });
