@@ -8,6 +8,7 @@ internal sealed class OracleScheduler(int usableBlocks, int blockSize, int seque
 {
     private readonly Dictionary<long, Request> _requests = [];
     private readonly HashSet<int> _freeBlocks = [.. Enumerable.Range(1, usableBlocks)];
+    private int _plannedTokens;
 
     private enum State
     {
@@ -36,6 +37,7 @@ internal sealed class OracleScheduler(int usableBlocks, int blockSize, int seque
     public List<Row> Plan()
     {
         List<Row> plan = [];
+        _plannedTokens = 0;
         bool preempted = PlanDecodes(plan);
         foreach (Request request in InOrder(State.Running).Where(request => request.IsPrefilling).ToList())
             Compute(plan, request);
@@ -78,7 +80,7 @@ internal sealed class OracleScheduler(int usableBlocks, int blockSize, int seque
     private bool TryStart(List<Row> plan, Request request)
     {
         int running = _requests.Values.Count(other => other.State == State.Running);
-        if (running == sequencesMax || plan.Sum(row => row.Count) == tokensMax)
+        if (running == sequencesMax || _plannedTokens == tokensMax)
             return false;
         if (!TryGrow(request, margin: running == 0 ? 0 : (int)(usableBlocks * watermark)))
             return false;
@@ -89,11 +91,12 @@ internal sealed class OracleScheduler(int usableBlocks, int blockSize, int seque
 
     private void Compute(List<Row> plan, Request request)
     {
-        int count = Math.Min(request.Tokens.Count - request.Computed, tokensMax - plan.Sum(row => row.Count));
+        int count = Math.Min(request.Tokens.Count - request.Computed, tokensMax - _plannedTokens);
         if (count == 0)
             return;
         plan.Add(new Row(request.Arrival, request.Computed, count, request.Computed + count == request.Tokens.Count));
         request.Computed += count;
+        _plannedTokens += count;
         request.IsPrefilling = request.Computed < request.Tokens.Count;
     }
 
