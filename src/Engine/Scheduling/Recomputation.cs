@@ -28,6 +28,15 @@ internal static class Recomputation
         return false;
     }
 
+    /// <summary>True if a sequence has more to compute than the last token of all, which several compute together, as decodes.</summary>
+    public static bool IsUnderWay(SequenceGroup group)
+    {
+        foreach (Sequence sequence in group.Live)
+            if (sequence.PendingCount > 1)
+                return true;
+        return group.Live.Length == 1;
+    }
+
     /// <summary>Gives all sequences the blocks of all their tokens, or changes nothing if more are needed than are free above a margin.</summary>
     public static bool TryReserve(SequenceGroup group, BlockManager blocks, int margin)
     {

@@ -760,8 +760,12 @@ internal sealed class Scheduler
         }
         Release(group, sequence);
         group.Remove(sequence);
-        if (group is { State: GroupState.Running, IsPrefilling: true } && Recomputation.DependsOn(group, sequence))
+        if (group is not { State: GroupState.Running, IsPrefilling: true })
+            return;
+        if (Recomputation.DependsOn(group, sequence))
             Restart(group);
+        else
+            group.IsPrefilling = Recomputation.IsUnderWay(group); // it may have been the last that had anything left
     }
 
     /// <summary>Others were to go on from blocks that a sequence no longer computes: the request begins its recomputation anew.</summary>

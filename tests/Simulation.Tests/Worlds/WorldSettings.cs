@@ -75,7 +75,7 @@ internal sealed record WorldSettings
             Reservation = reservation,
             ContextMax = contextMax,
         };
-        return new WorldSettings
+        WorldSettings settings = new()
         {
             Limits = limits,
             IsAsync = random.Next(2) == 0,
@@ -91,8 +91,36 @@ internal sealed record WorldSettings
             DeadlineShare = Pick(random, 0, 0, 0.2),
             Faults = Enum.GetValues<Fault>().Where(_ => random.Next(2) == 0).ToDictionary(fault => fault, fault => Likelihood(fault) * random.NextDouble()),
         };
+        return random.Next(3) == 0 ? settings.Crowded(random) : settings;
     }
 
+
+    /// <summary>The same with requests of several sequences in a pool that is too small for two of them: they are preempted over and over.</summary>
+    private WorldSettings Crowded(Random random)
+    {
+        int blockSize = Pick(random, 1, 2, 4), usable = random.Next(8, 24), sequencesMax = random.Next(4, 12);
+        return this with
+        {
+            Limits = Limits with
+            {
+                BlockCount = usable + 1,
+                BlockSize = blockSize,
+                SequencesMax = sequencesMax,
+                TokensMax = sequencesMax + blockSize,
+                HostBlockCount = random.Next(3) * usable,
+                Watermark = 0,
+                SeparatesPrefills = false,
+                ChunksPrefills = true,
+                Reservation = Reservation.None,
+            },
+            ContextMax = usable * blockSize / 2,
+            WidthMax = 4,
+            BeamShare = Pick(random, 0, 0.3),
+            ArrivalRate = 0.5,
+            Faults = Faults.Where(fault => Likelihood(fault.Key) > 0.01).ToDictionary(fault => fault.Key, fault => fault.Value / 4)
+                .Append(new(Fault.CancelSequence, 0.1)).GroupBy(fault => fault.Key).ToDictionary(group => group.Key, group => group.Last().Value),
+        };
+    }
 
     /// <summary>Most often per step. Faults that empty the world are rare, or nothing else would happen.</summary>
     private static double Likelihood(Fault fault) =>
