@@ -179,7 +179,7 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         if (!_prefixes.Remove(name))
             return false;
-        _queue.Post(scheduler => scheduler.ReleasePin(name));
+        _queue.Post(scheduler => scheduler.Pins.Release(name));
         return true;
     }
 

@@ -229,7 +229,7 @@ public sealed class BlockManagerTests
         Assert.Throws<InvalidOperationException>(() => _manager.PrepareWrite(table, 10, _plan));
         Assert.Throws<InvalidOperationException>(() => _manager.Index(table, new int[10], salt: 0, finalCount: 10));
         Assert.Throws<InvalidOperationException>(() => _manager.TrySwapOut([table], _plan));
-        _manager.FreeSwapped(table);
+        _manager.Free(table);
         Assert.Equal(3, _manager.Host.UsedCount);
         _manager.Free(child);
         Assert.Equal((0, 32), (_manager.Host.UsedCount, _manager.Pool.FreeCount));

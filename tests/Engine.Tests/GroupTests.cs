@@ -129,7 +129,7 @@ public sealed class GroupTests : IDisposable
         Add(scheduler, prompt: 20, output: 20, n: 3);
         for (int step = 0; step < 300 && !scheduler.IsIdle; step++)
             Step(scheduler);
-        Assert.True(scheduler.IsIdle && scheduler.RecomputePreemptionCount > 0);
+        Assert.True(scheduler.IsIdle && scheduler.Preemption.RecomputeCount > 0);
     }
 
     [Fact]
@@ -148,6 +148,34 @@ public sealed class GroupTests : IDisposable
             Step(scheduler);
         Assert.Equal(FinishReason.Length, group.FinishReason);
         Assert.Equal(0, scheduler.Blocks.Pool.UsedCount);
+    }
+
+    [Fact]
+    public void A_recomputed_sequence_starts_behind_blocks_that_were_computed_before_it()
+    {
+        Scheduler scheduler = new(Limits(blocks: 18) with { TokensMax = 16 });
+        _executor.Next = static sequence => 10 + (sequence.OutputCount < 12 ? sequence.OutputCount : sequence.Index * 100); // alike for 12 tokens
+        Add(scheduler, prompt: 8, output: 120);
+        SequenceGroup wide = Add(scheduler, prompt: 40, output: 24, n: 3);
+        HashSet<int> computed = [];
+        int waited = 0;
+        for (int step = 0; step < 600 && !scheduler.IsIdle; step++)
+        {
+            if (wide.State is GroupState.Preempted or GroupState.Waiting)
+                computed.Clear();
+            Step(scheduler);
+            waited += wide is { State: GroupState.Running, IsPrefilling: true } && wide.Live.ToArray().Any(sequence => sequence.Source is not null) ? 1 : 0;
+            foreach (ref readonly ScheduledSequence row in _plan.Sequences)
+            {
+                if (row.Sequence.Group != wide || wide.State != GroupState.Running || !wide.IsPrefilling)
+                    continue;
+                for (int i = 0; i < row.Start / 8; i++)
+                    Assert.Contains(row.Sequence.Blocks[i], computed);
+                for (int i = row.Start / 8; i < (row.Start + row.Count + 7) / 8; i++)
+                    computed.Add(row.Sequence.Blocks[i]);
+            }
+        }
+        Assert.True(scheduler.IsIdle && waited > 0, $"{waited} steps in which one waited for another");
     }
 
     [Fact]

@@ -87,7 +87,7 @@ public sealed class SchedulerTests : IDisposable
         Assert.True(scheduler.IsIdle);
         Assert.Equal(0, preempted[0]);
         Assert.True(preempted[3] > 0);
-        Assert.Equal(preempted.Sum(), scheduler.PreemptionCount);
+        Assert.Equal(preempted.Sum(), scheduler.Preemption.Count);
         foreach (Sequence sequence in all)
             Assert.Equal((FinishReason.Length, 40), (sequence.FinishReason, sequence.OutputCount));
     }
@@ -190,7 +190,7 @@ public sealed class SchedulerTests : IDisposable
         };
         while (!scheduler.IsIdle)
             Step(scheduler);
-        Assert.True(scheduler.PreemptionCount > 0);
+        Assert.True(scheduler.Preemption.Count > 0);
         Assert.Equal(asked.Tokens[..15].ToArray(), asked.PromptLogprobs!.Select(entry => entry.TokenId));
         Assert.Equal(Enumerable.Range(1, 14).Select(p => (float)-p), asked.PromptLogprobs!.Skip(1).Select(entry => entry.Logprob));
         Assert.True(float.IsNaN(asked.PromptLogprobs![0].Logprob));

@@ -64,7 +64,7 @@ public sealed class OracleTests(ITestOutputHelper output)
             Assert.Equal((live.Count, scheduler.Blocks.Pool.FreeCount), (oracle.Count, oracle.FreeCount));
             rows += planned.Length;
         }
-        preemptions = scheduler.PreemptionCount;
+        preemptions = scheduler.Preemption.Count;
         return rows;
     }
 

@@ -111,12 +111,12 @@ internal sealed class StepRecorder(EngineMetrics metrics, EngineHealth health, T
         BlockPool pool = scheduler.Blocks.Pool;
         metrics.KvBlocksUsed.Set(pool.UsedCount);
         metrics.KvUsage.Set((double)pool.UsedCount / pool.UsableCount);
-        metrics.Preemptions.Set(scheduler.PreemptionCount);
-        metrics.PreemptionsByRecompute.Set(scheduler.RecomputePreemptionCount);
-        metrics.PreemptionsBySwap.Set(scheduler.SwapPreemptionCount);
-        metrics.RecomputedTokens.Set(scheduler.RecomputedTokenCount);
-        metrics.SwapOutBytes.Set(scheduler.SwappedOutBlockCount * blockBytes);
-        metrics.SwapInBytes.Set(scheduler.SwappedInBlockCount * blockBytes);
+        metrics.Preemptions.Set(scheduler.Preemption.Count);
+        metrics.PreemptionsByRecompute.Set(scheduler.Preemption.RecomputeCount);
+        metrics.PreemptionsBySwap.Set(scheduler.Preemption.SwapCount);
+        metrics.RecomputedTokens.Set(scheduler.Preemption.RecomputedTokenCount);
+        metrics.SwapOutBytes.Set(scheduler.Preemption.SwappedOutBlockCount * blockBytes);
+        metrics.SwapInBytes.Set(scheduler.Preemption.SwappedInBlockCount * blockBytes);
         metrics.KvBlocksEvictable.Set(pool.EvictableCount);
         metrics.KvBlocksShared.Set(pool.SharedCount);
         metrics.HostBlocksUsed.Set(scheduler.Blocks.Host.UsedCount);

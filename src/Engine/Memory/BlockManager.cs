@@ -257,14 +257,6 @@ internal sealed class BlockManager
         table.Begin(_epoch);
     }
 
-    /// <summary>Empties a swapped table.</summary>
-    public void FreeSwapped(BlockTable table)
-    {
-        if (!table.IsSwapped && table.Count > 0)
-            throw new ArgumentException("the table is not swapped out", nameof(table));
-        Free(table);
-    }
-
     /// <summary>Gives back the blocks past some tokens: rejected drafts. Final blocks stay.</summary>
     public void Truncate(BlockTable table, int tokens)
     {

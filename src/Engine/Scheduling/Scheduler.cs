@@ -33,9 +33,10 @@ internal sealed class Scheduler
     private readonly List<SequenceGroup> _preempted;
     private readonly List<SequenceGroup> _passed = new(PassedMax);
     private readonly List<SequenceGroup> _ended = [];
-    private readonly List<PinnedPrefix> _pins = [];
+    private readonly PinnedPrefixes _pins;
     private readonly Stack<int> _freeSlots;
     private readonly GroupTables _tables;
+    private readonly Preemption _preemption;
     private readonly BeamForks _beamForks;
     private readonly PrefixMatch _match = new();
     private readonly int _watermark;
@@ -59,6 +60,8 @@ internal sealed class Scheduler
         for (int slot = limits.SequencesMax - 1; slot >= 0; slot--)
             _freeSlots.Push(slot);
         _tables = new GroupTables(limits.BlockCount);
+        _preemption = new Preemption(limits, _blocks, _tables);
+        _pins = new PinnedPrefixes(_blocks);
         _beamForks = new BeamForks(_blocks, _freeSlots);
         _watermark = (int)(_pool.UsableCount * limits.Watermark);
     }
@@ -99,28 +102,10 @@ internal sealed class Scheduler
     public int BlockSize => _limits.BlockSize;
 
     /// <summary>Prefixes that are registered by name.</summary>
-    public IReadOnlyList<PinnedPrefix> Pins => _pins;
+    public PinnedPrefixes Pins => _pins;
 
-    /// <summary>Blocks that registered prefixes keep or will keep.</summary>
-    public int PinnedBlockCount { get; private set; }
-
-    /// <summary>Preemptions by recompute so far.</summary>
-    public long RecomputePreemptionCount { get; private set; }
-
-    /// <summary>Preemptions by swap so far.</summary>
-    public long SwapPreemptionCount { get; private set; }
-
-    /// <summary>Preemptions so far.</summary>
-    public long PreemptionCount => RecomputePreemptionCount + SwapPreemptionCount;
-
-    /// <summary>Tokens whose K and V preemption dropped so far.</summary>
-    public long RecomputedTokenCount { get; private set; }
-
-    /// <summary>Blocks moved to the host so far.</summary>
-    public long SwappedOutBlockCount { get; private set; }
-
-    /// <summary>Blocks moved back from the host so far.</summary>
-    public long SwappedInBlockCount { get; private set; }
+    /// <summary>How requests gave their blocks back so far.</summary>
+    public Preemption Preemption => _preemption;
 
     /// <summary>Most blocks that a request can need, whatever happens to it (specification of admission, possibility).</summary>
     public long BlocksMax(SequenceGroup group) => _limits.Reservation == Reservation.None
@@ -130,7 +115,7 @@ internal sealed class Scheduler
     /// <summary>Null if a request can be guaranteed to end; otherwise why not.</summary>
     public string? Refusal(SequenceGroup group)
     {
-        int usable = _pool.UsableCount - PinnedBlockCount, pinned = group.Pin?.BlockCount ?? 0;
+        int usable = _pool.UsableCount - _pins.BlockCount, pinned = group.Pin?.BlockCount ?? 0;
         long blocks = BlocksMax(group);
         if (blocks > usable)
             return $"the request can need {blocks} KV blocks, the pool has {usable} for requests";
@@ -154,10 +139,7 @@ internal sealed class Scheduler
         group.State = GroupState.Waiting;
         _waiting.Add(group);
         if (group.Pin is PinnedPrefix pin)
-        {
             _pins.Add(pin);
-            PinnedBlockCount += pin.BlockCount;
-        }
         if (group.Deadline != long.MaxValue)
             _deadlineCount++;
         if (group.Sharing is not null)
@@ -246,7 +228,7 @@ internal sealed class Scheduler
         foreach (SequenceGroup group in plan.SwappedOut)
         {
             if (group.State == GroupState.Swapped)
-                Drop(group);
+                _preemption.Drop(group);
             else if (group.State != GroupState.Finished)
                 End(group, FinishReason.Error); // the step behind this one has read it back already
         }
@@ -260,21 +242,10 @@ internal sealed class Scheduler
         _ended.Clear();
     }
 
-    /// <summary>Lets a registered prefix go; its blocks stay in the cache until others need the room. False if there is none of that name.</summary>
-    public bool ReleasePin(string name)
-    {
-        int index = _pins.FindIndex(pin => pin.Name == name);
-        if (index < 0)
-            return false;
-        Unpin(_pins[index]);
-        return true;
-    }
-
     /// <summary>Forgets every cached prefix and lets the registered ones go. Requests that run keep what they hold.</summary>
     public void ResetPrefixCache()
     {
-        while (_pins.Count > 0)
-            Unpin(_pins[^1]);
+        _pins.Clear();
         _blocks.ResetPrefixCache();
     }
 
@@ -439,43 +410,17 @@ internal sealed class Scheduler
     /// <summary>Gives a preempted request its blocks again, or changes nothing.</summary>
     private bool TryRestore(SequenceGroup group, StepPlan plan)
     {
-        int margin = Margin;
-        _tables.Load(group);
         if (group.State == GroupState.Preempted)
         {
             group.IsPrefilling = true;
-            return group.Live.Length == 1 ? TryReserve(group, margin) : Recomputation.TryReserve(group, _blocks, margin);
+            return group.Live.Length == 1 ? TryReserve(group, Margin) : Recomputation.TryReserve(group, _blocks, Margin);
         }
-        // What is swapped in decodes in the same step.
-        int moved = plan.SwapIns.Length;
-        if (!_blocks.TrySwapIn(_tables.Tables, margin + SwappedWriteCost(group), plan))
+        if (!_preemption.TrySwapIn(group, plan, Margin))
             return false;
-        moved = plan.SwapIns.Length - moved;
-        SwappedInBlockCount += moved;
-        if (group.Sharing is not null)
-            group.Sharing.BlocksSwapped += moved;
+        // It decodes in the same step.
         if (!TryPrepareWrites(group, plan))
             throw new InvariantException($"request {group.Arrival} was swapped in without room for its next token");
         return true;
-    }
-
-    /// <summary>
-    /// Blocks that the next tokens of a swapped request take once it is back: each sequence whose token begins a block needs one, and of those
-    /// that share their last block all but one copy it.
-    /// </summary>
-    private int SwappedWriteCost(SequenceGroup group)
-    {
-        int cost = 0;
-        ReadOnlySpan<Sequence> live = group.Live;
-        for (int i = 0; i < live.Length; i++)
-        {
-            int entry = live[i].ComputedCount / _limits.BlockSize;
-            bool needsBlock = entry == live[i].Blocks.Count;
-            for (int k = 0; k < i && !needsBlock; k++)
-                needsBlock = entry < live[k].Blocks.Count && live[k].Blocks[entry] == live[i].Blocks[entry];
-            cost += needsBlock ? 1 : 0;
-        }
-        return cost;
     }
 
     /// <summary>
@@ -622,64 +567,9 @@ internal sealed class Scheduler
     {
         if (_running.Count == 1)
             throw new InvariantException($"request {victim.Arrival} needs more KV blocks than the whole pool of {_pool.UsableCount}");
-        if (!maySwap || !PrefersSwap(victim) || !TrySwapOut(victim, plan))
-            Drop(victim);
+        _preemption.TakeBlocks(victim, plan, maySwap);
         _running.RemoveAt(_running.Count - 1); // listed until here, so that its reader is told if a check above fails
         GiveBack(victim);
-    }
-
-    /// <summary>Only what is decoding can be swapped, and no beams whose next branching is under way: it changes the tables.</summary>
-    private bool PrefersSwap(SequenceGroup victim)
-    {
-        if (_limits.HostBlockCount == 0 || victim.IsPrefilling || (victim.Beams is not null && victim.HasTokenInFlight))
-            return false;
-        _tables.Load(victim);
-        return _limits.PreemptionMode switch
-        {
-            PreemptionMode.Swap => true,
-            PreemptionMode.Recompute => false,
-            PreemptionMode.ByGroupSize => victim.Live.Length > 1,
-            _ => _limits.Costs is PreemptionCosts costs && costs.SwapSeconds(_tables.DistinctCount()) < costs.PrefillSeconds(Recomputation.Tokens(victim)),
-        };
-    }
-
-    private bool TrySwapOut(SequenceGroup victim, StepPlan plan)
-    {
-        _tables.Load(victim);
-        int moved = plan.SwapOuts.Length;
-        if (!_blocks.TrySwapOut(_tables.Tables, plan))
-            return false;
-        moved = plan.SwapOuts.Length - moved;
-        SwapPreemptionCount++;
-        SwappedOutBlockCount += moved;
-        victim.State = GroupState.Swapped;
-        plan.SwappedOut.Add(victim);
-        if (victim.Sharing is not null)
-        {
-            victim.Sharing.PreemptionsBySwap++;
-            victim.Sharing.BlocksSwapped += moved;
-        }
-        return true;
-    }
-
-    /// <summary>Drops what a request has computed, wherever it is.</summary>
-    private void Drop(SequenceGroup group)
-    {
-        long tokens = Recomputation.Tokens(group);
-        RecomputePreemptionCount++;
-        RecomputedTokenCount += tokens;
-        if (group.Sharing is not null)
-        {
-            group.Sharing.PreemptionsByRecompute++;
-            group.Sharing.TokensRecomputed += tokens;
-        }
-        foreach (Sequence sequence in group.Live)
-        {
-            ReleaseBlocks(group, sequence);
-            sequence.ComputedCount = 0;
-            sequence.Source = null;
-        }
-        group.State = GroupState.Preempted;
     }
 
     /// <summary>What a step computed is final: full blocks can be found by others from now on.</summary>
@@ -758,7 +648,7 @@ internal sealed class Scheduler
             End(group, reason);
             return;
         }
-        Release(group, sequence);
+        Release(sequence);
         group.Remove(sequence);
         if (group is not { State: GroupState.Running, IsPrefilling: true })
             return;
@@ -773,7 +663,7 @@ internal sealed class Scheduler
     {
         _running.Remove(group);
         GiveBack(group);
-        Drop(group);
+        _preemption.Drop(group);
     }
 
     /// <summary>A request no longer runs: its slots are free, and it waits in its place to come back.</summary>
@@ -791,11 +681,11 @@ internal sealed class Scheduler
     {
         if (group.State == GroupState.Finished)
             throw new InvariantException($"request {group.Arrival} ends twice");
-        if (group.Pin is PinnedPrefix pin && !TryKeep(pin, group, reason))
+        if (group.Pin is PinnedPrefix pin && !_pins.TryKeep(pin, group, reason))
             reason = reason is FinishReason.Stop or FinishReason.Length ? FinishReason.Error : reason;
         foreach (Sequence sequence in group.Live)
         {
-            Release(group, sequence);
+            Release(sequence);
             if (sequence.FinishReason == FinishReason.None)
                 sequence.FinishReason = reason;
         }
@@ -834,18 +724,10 @@ internal sealed class Scheduler
     }
 
     /// <summary>Gives back the blocks and the slot of a sequence.</summary>
-    private void Release(SequenceGroup group, Sequence sequence)
+    private void Release(Sequence sequence)
     {
-        ReleaseBlocks(group, sequence);
+        _blocks.Free(sequence.Blocks);
         ReleaseSlot(sequence);
-    }
-
-    private void ReleaseBlocks(SequenceGroup group, Sequence sequence)
-    {
-        if (group.State == GroupState.Swapped)
-            _blocks.FreeSwapped(sequence.Blocks);
-        else
-            _blocks.Free(sequence.Blocks);
     }
 
     private void ReleaseSlot(Sequence sequence)
@@ -855,32 +737,10 @@ internal sealed class Scheduler
         sequence.Slot = -1;
     }
 
-    /// <summary>
-    /// A registered prefix is computed: it keeps its full blocks. False, and forgotten, if there is nothing to keep: it was cancelled, it
-    /// failed, or it was preempted while its last step was under way.
-    /// </summary>
-    private bool TryKeep(PinnedPrefix pin, SequenceGroup group, FinishReason reason)
-    {
-        bool keeps = reason is FinishReason.Stop or FinishReason.Length && group.State == GroupState.Running && _pins.Contains(pin);
-        if (keeps)
-            _blocks.Fork(group.First.Blocks, pin.Table, pin.BlockCount);
-        else
-            Unpin(pin);
-        return keeps;
-    }
-
-    private void Unpin(PinnedPrefix pin)
-    {
-        if (!_pins.Remove(pin))
-            return;
-        PinnedBlockCount -= pin.BlockCount;
-        _blocks.Free(pin.Table);
-    }
-
     /// <summary>Null if every request that lives can still be guaranteed to end beside so many more blocks that stay.</summary>
     private string? PinRefusal(int blocks)
     {
-        int usable = _pool.UsableCount - PinnedBlockCount - blocks;
+        int usable = _pool.UsableCount - _pins.BlockCount - blocks;
         long most = 1;
         foreach (SequenceGroup group in Running)
             most = Math.Max(most, BlocksMax(group));

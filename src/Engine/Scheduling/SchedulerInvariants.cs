@@ -10,7 +10,7 @@ internal static class SchedulerInvariants
     {
         CheckOrder(scheduler);
         CheckSlots(scheduler, limits, freeSlots);
-        List<BlockTable> tables = [.. scheduler.Pins.Select(pin => pin.Table)];
+        List<BlockTable> tables = [.. scheduler.Pins.All.Select(pin => pin.Table)];
         foreach (SequenceGroup group in scheduler.Running)
             CheckRunning(group, limits, tables);
         foreach (SequenceGroup group in scheduler.Preempted)

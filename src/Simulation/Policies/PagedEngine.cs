@@ -59,7 +59,7 @@ internal sealed class PagedEngine : IDisposable
     public long EmptySlots { get; private set; }
 
     /// <summary>Preemptions so far.</summary>
-    public long PreemptionCount => _scheduler.PreemptionCount;
+    public long PreemptionCount => _scheduler.Preemption.Count;
 
     /// <summary>Share of prompt tokens that came from the prefix cache.</summary>
     public double PrefixHitShare => _scheduler.Blocks.QueriedTokens == 0 ? 0 : (double)_scheduler.Blocks.HitTokens / _scheduler.Blocks.QueriedTokens;

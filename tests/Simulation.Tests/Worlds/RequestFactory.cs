@@ -90,7 +90,7 @@ internal sealed class RequestFactory
         return _scheduler.Refusal(group) is null ? new Request(group, _settings.Vocabulary) : null;
     }
 
-    private int FreeOfPins => _scheduler.Blocks.Pool.UsableCount - _scheduler.Pins.Sum(pin => pin.BlockCount);
+    private int FreeOfPins => _scheduler.Blocks.Pool.UsableCount - _scheduler.Pins.All.Sum(pin => pin.BlockCount);
 
     private SamplingParams Sampling()
     {

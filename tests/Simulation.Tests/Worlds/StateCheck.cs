@@ -34,12 +34,12 @@ internal sealed class StateCheck
         for (int i = 1; i < _scheduler.Running.Length; i++)
             Promise.Hold(_scheduler.Running[i - 1].IsBefore(_scheduler.Running[i]), $"request {_scheduler.Running[i].Arrival} runs out of order");
         int pinned = 0;
-        foreach (PinnedPrefix pin in _scheduler.Pins)
+        foreach (PinnedPrefix pin in _scheduler.Pins.All)
         {
             Count(pin.Table, _owners);
             pinned += pin.BlockCount;
         }
-        Promise.Hold(_scheduler.PinnedBlockCount == pinned, $"registered prefixes keep {pinned} blocks, {_scheduler.PinnedBlockCount} are counted");
+        Promise.Hold(_scheduler.Pins.BlockCount == pinned, $"registered prefixes keep {pinned} blocks, {_scheduler.Pins.BlockCount} are counted");
         CheckPools();
     }
 

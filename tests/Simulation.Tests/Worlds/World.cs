@@ -81,8 +81,8 @@ internal sealed class World : IDisposable
             Turn();
         }
         Promise.Hold(_live.Count == 0, $"{_live.Count} requests never ended");
-        while (_scheduler.Pins.Count > 0)
-            _scheduler.ReleasePin(_scheduler.Pins[0].Name);
+        while (_scheduler.Pins.All.Count > 0)
+            _scheduler.Pins.Release(_scheduler.Pins.All[0].Name);
         Promise.Hold(_scheduler.Blocks.Pool.UsedCount == 0 && _scheduler.Blocks.Host.UsedCount == 0,
             $"{_scheduler.Blocks.Pool.UsedCount} blocks and {_scheduler.Blocks.Host.UsedCount} host blocks are held while idle");
         _scheduler.CheckInvariants();
@@ -137,8 +137,8 @@ internal sealed class World : IDisposable
             _scheduler.Blocks.ResetPrefixCache();
             _origins.Reset();
         }
-        if (_scheduler.Pins.Count > 0 && _dice.Hits(Fault.PrefixReleased))
-            ReleasePrefix(_scheduler.Pins[_random.Next(_scheduler.Pins.Count)]);
+        if (_scheduler.Pins.All.Count > 0 && _dice.Hits(Fault.PrefixReleased))
+            ReleasePrefix(_scheduler.Pins.All[_random.Next(_scheduler.Pins.All.Count)]);
         _clock.Advance(_dice.Hits(Fault.ClockJump) ? TimeSpan.FromHours(1) : _dice.Hits(Fault.SlowStep) ? 100 * StepTime : StepTime);
     }
 
@@ -165,7 +165,7 @@ internal sealed class World : IDisposable
     {
         foreach (Request request in _live.Values)
             request.IsReleased |= request.Group.Pin == pin;
-        Promise.Hold(_scheduler.ReleasePin(pin.Name) && !_scheduler.ReleasePin(pin.Name), $"{pin.Name} is released twice or never");
+        Promise.Hold(_scheduler.Pins.Release(pin.Name) && !_scheduler.Pins.Release(pin.Name), $"{pin.Name} is released twice or never");
     }
 
     private void CancelSequence()

@@ -59,9 +59,9 @@ internal sealed class WorldTotals
     /// <summary>Adds what a scheduler and the faults counted themselves.</summary>
     public void Add(Scheduler scheduler, FaultDice dice)
     {
-        Recomputes += scheduler.RecomputePreemptionCount;
-        Swaps += scheduler.SwapPreemptionCount;
-        SwappedInBlocks += scheduler.SwappedInBlockCount;
+        Recomputes += scheduler.Preemption.RecomputeCount;
+        Swaps += scheduler.Preemption.SwapCount;
+        SwappedInBlocks += scheduler.Preemption.SwappedInBlockCount;
         HitTokens += scheduler.Blocks.HitTokens;
         Evictions += scheduler.Blocks.EvictionCount;
         for (int i = 0; i < _faults.Length; i++)
