@@ -349,9 +349,9 @@ internal sealed class Scheduler
         foreach (Sequence sequence in group.Live)
         {
             int want = isSingle ? sequence.PendingCount : sequence.PendingCount - 1;
-            // Keys and values of a row are written before any row reads them, so the blocks of a source may be computed in the same step.
-            bool isReady = sequence.Source is null || sequence.Source.ComputedCount >= sequence.ComputedCount;
-            int count = isReady ? Math.Min(want, _limits.TokensMax - plan.TokenCount) : 0;
+            // A source stands before who goes on from its blocks, and leaves no token of the step while it has any to compute. Keys and values
+            // of all rows are written before any row reads them, so both may be in one step.
+            int count = Math.Min(want, _limits.TokensMax - plan.TokenCount);
             isDone &= count == want;
             if (count == 0)
                 continue;
