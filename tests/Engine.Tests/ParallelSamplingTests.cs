@@ -8,6 +8,18 @@ public abstract class ParallelSamplingTests(bool isAsync)
 {
     private static ScriptedExecutor Executor() => new() { Next = static sequence => 10 + (sequence.Index * 100) + sequence.OutputCount };
 
+    /// <summary>Goes no further than some steps until a signal; after ten seconds it does, so that a failed test can end.</summary>
+    private static ScriptedExecutor HeldAfter(int steps, ManualResetEventSlim signal)
+    {
+        ScriptedExecutor executor = Executor();
+        executor.BeforeStep = _ =>
+        {
+            if (executor.StepCount >= steps)
+                signal.Wait(TimeSpan.FromSeconds(10));
+        };
+        return executor;
+    }
+
     private static GenerationRequest Request(int n, int maxTokens = 5, int prompt = 12) =>
         TestEngine.Request(prompt, maxTokens, sampling: new SamplingParams { N = n }) with { ReportSharing = true };
 
@@ -53,16 +65,18 @@ public abstract class ParallelSamplingTests(bool isAsync)
     [Fact]
     public async Task Cancelling_one_sequence_leaves_the_others_and_frees_its_blocks()
     {
-        ScriptedExecutor executor = Executor();
-        executor.BeforeStep = _ => Thread.Sleep(1);
-        await using LlmEngine engine = TestEngine.Start(isAsync, executor);
+        using ManualResetEventSlim cancelled = new();
+        await using LlmEngine engine = TestEngine.Start(isAsync, HeldAfter(8, cancelled));
         Generation generation = engine.Submit(Request(n: 3, maxTokens: 60));
         Dictionary<int, List<TokenEvent>> events = new() { [0] = [], [1] = [], [2] = [] };
         await foreach (TokenEvent token in generation)
         {
             events[token.Index].Add(token);
             if (token.Index == 1 && events[1].Count == 4)
+            {
                 generation.Cancel(1);
+                cancelled.Set();
+            }
         }
         Assert.Equal(FinishReason.Cancelled, events[1][^1].FinishReason);
         Assert.InRange(events[1].Count, 5, 59);
@@ -90,16 +104,18 @@ public abstract class ParallelSamplingTests(bool isAsync)
     [Fact]
     public async Task Cancelling_a_request_ends_all_of_its_sequences_once()
     {
-        ScriptedExecutor executor = Executor();
-        executor.BeforeStep = _ => Thread.Sleep(1);
-        await using LlmEngine engine = TestEngine.Start(isAsync, executor, blocks: 129);
+        using ManualResetEventSlim cancelled = new();
+        await using LlmEngine engine = TestEngine.Start(isAsync, HeldAfter(8, cancelled), blocks: 129);
         Generation generation = engine.Submit(Request(n: 4, maxTokens: 200));
         List<TokenEvent> events = [];
         await foreach (TokenEvent token in generation)
         {
             events.Add(token);
             if (events.Count == 9)
+            {
                 generation.Cancel();
+                cancelled.Set();
+            }
         }
         Assert.Equal([0, 1, 2, 3], events.Where(e => e.FinishReason == FinishReason.Cancelled).Select(e => e.Index).Order());
     }

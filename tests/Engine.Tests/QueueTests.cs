@@ -13,12 +13,12 @@ public sealed class QueueTests
     {
         ScriptedExecutor executor = new() { BeforeStep = _ => Thread.Sleep(2) };
         await using LlmEngine engine = TestEngine.Start(isAsync: false, executor, sequences: 1);
-        Generation runs = engine.Submit(TestEngine.Request(maxTokens: 200) with { Deadline = TimeSpan.FromMilliseconds(100) });
+        Generation runs = engine.Submit(TestEngine.Request(maxTokens: 200) with { Deadline = TimeSpan.FromMilliseconds(200) });
         Generation waits = engine.Submit(TestEngine.Request(maxTokens: 200) with { Deadline = TimeSpan.FromMilliseconds(50) });
         Assert.Equal(FinishReason.DeadlineExceeded, (await waits.ReadAll())[^1].FinishReason);
         List<TokenEvent> events = await runs.ReadAll();
         Assert.Equal(FinishReason.DeadlineExceeded, events[^1].FinishReason);
-        Assert.InRange(events.Count, 2, 199);
+        Assert.InRange(events.Count, 1, 199);
         await engine.BecomesIdle();
         Assert.Equal(0, engine.UsedBlocks());
     }
