@@ -7,7 +7,8 @@ namespace NativeLM.Server.Tests;
 /// <summary>Clients that leave requests of several sequences at any moment: nothing is left behind.</summary>
 public sealed class ChoiceCancelTests
 {
-    private const int RequestCount = 10_000;
+    private const int Leaves = 10_000;
+    private const int RequestsMax = 10 * Leaves;
     private const int Clients = 48;
 
     /// <summary>A small pool, so that requests also leave while they wait, are preempted or are swapped out.</summary>
@@ -20,7 +21,7 @@ public sealed class ChoiceCancelTests
             new ServerOptions { Port = 0 },
             info => info with
             {
-                BlockCount = 160,
+                BlockCount = 72,
                 MaxSequences = 32,
                 MaxBatchedTokens = 96,
                 IsAsync = isAsync,
@@ -29,18 +30,19 @@ public sealed class ChoiceCancelTests
             },
             new EngineOptions { ModelPath = "none", MaxQueuedRequests = 1000, MaxQueuedTokens = 1_000_000, PreemptionMode = PreemptionMode.Swap });
         await server.AssertUnharmedAsync();
+        server.Executor.StepTime = TimeSpan.FromMilliseconds(1); // most answers take longer than most clients stay
         int next = 0, ended = 0, left = 0;
         await Task.WhenAll(Enumerable.Range(0, Clients).Select(async client =>
         {
             Random random = new(client);
-            while (Interlocked.Increment(ref next) <= RequestCount)
+            while (Volatile.Read(ref left) < Leaves && Interlocked.Increment(ref next) <= RequestsMax)
                 if (await AskAndLeaveAsync(server, random))
                     Interlocked.Increment(ref ended);
                 else
                     Interlocked.Increment(ref left);
         }));
-        Assert.Equal(RequestCount, ended + left);
-        Assert.True(left > RequestCount / 3, $"{left} left, {ended} ended");
+        Assert.True(left >= Leaves && ended > 0, $"{left} left, {ended} ended");
+        server.Executor.StepTime = TimeSpan.Zero;
         await server.AssertUnharmedAsync();
         Dictionary<string, double> series = await server.GaugesAsync();
         Assert.Equal(0, series["nativelm:host_blocks_used"]);
