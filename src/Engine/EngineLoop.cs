@@ -254,6 +254,8 @@ internal sealed class EngineLoop
                 _recorder.DroppedRow(); // it ended while this row was in flight
             else if (row.IsBeam)
                 _recorder.Token(generation);
+            else if (sequence.Group.FinishReason == FinishReason.Error)
+                continue; // all of it is told by ReportEnded
             else if (row.Samples && sequence.FinishReason is FinishReason.None or FinishReason.Stop or FinishReason.Length)
                 PublishDrawn(sequence, step.Result.Tokens[i]);
             else if (sequence.FinishReason == FinishReason.Cancelled && sequence.Group.State != GroupState.Finished)

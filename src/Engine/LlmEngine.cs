@@ -151,7 +151,7 @@ public sealed class LlmEngine : IAsyncDisposable
         if (blocks == 0)
             throw new RequestRejectedException(RejectionKind.InvalidValue,
                 $"the prefix has {ids.Length} tokens, needed at least one KV block of {Info.BlockSize}", "prompt");
-        _prefixes.Reserve(name, blocks);
+        PrefixRegistry.Entry entry = _prefixes.Reserve(name, blocks);
         try
         {
             GenerationRequest request = new()
@@ -165,11 +165,11 @@ public sealed class LlmEngine : IAsyncDisposable
                 if (token.FinishReason is not (FinishReason.None or FinishReason.Stop or FinishReason.Length))
                     throw new RequestRejectedException(RejectionKind.KvCapacityExceeded,
                         $"the prefix was not kept: {token.Error ?? token.FinishReason.ToString()}", "prompt");
-            return _prefixes.Settle(name, new SharedPrefix(name, ids.Length, blocks));
+            return _prefixes.Settle(entry, new SharedPrefix(name, ids.Length, blocks));
         }
         catch
         {
-            _prefixes.Remove(name);
+            _prefixes.Remove(name, entry);
             throw;
         }
     }

@@ -14,8 +14,8 @@ internal sealed class PrefixRegistry
     /// <summary>Blocks kept or about to be.</summary>
     public int BlockCount => Volatile.Read(ref _blockCount);
 
-    /// <summary>Takes a name before its prefix is computed.</summary>
-    public void Reserve(string name, int blocks)
+    /// <summary>Takes a name before its prefix is computed. What is returned stands for this registration and no later one of the name.</summary>
+    public Entry Reserve(string name, int blocks)
     {
         lock (_entries)
         {
@@ -25,18 +25,27 @@ internal sealed class PrefixRegistry
                 throw Refused($"name: a prefix '{name}' is registered already; release it first");
             if (_entries.Count >= CountMax)
                 throw Refused($"found {_entries.Count} registered prefixes, the limit is {CountMax}; release one first");
-            _entries.Add(name, new Entry(blocks, null));
+            Entry entry = new(blocks);
+            _entries.Add(name, entry);
             _blockCount += blocks;
+            return entry;
         }
     }
 
     /// <summary>Its prefix is computed.</summary>
-    public SharedPrefix Settle(string name, SharedPrefix prefix)
+    public SharedPrefix Settle(Entry entry, SharedPrefix prefix)
     {
         lock (_entries)
-            if (_entries.TryGetValue(name, out Entry? entry))
-                _entries[name] = entry with { Prefix = prefix };
+            entry.Prefix = prefix;
         return prefix;
+    }
+
+    /// <summary>Frees the name of a registration that came to nothing, unless it is free or taken again.</summary>
+    public void Remove(string name, Entry entry)
+    {
+        lock (_entries)
+            if (_entries.TryGetValue(name, out Entry? present) && present == entry)
+                Remove(name);
     }
 
     /// <summary>Frees a name; false if it is not taken.</summary>
@@ -70,5 +79,12 @@ internal sealed class PrefixRegistry
 
     private static RequestRejectedException Refused(string found) => new(RejectionKind.InvalidValue, found, "name");
 
-    private sealed record Entry(int Blocks, SharedPrefix? Prefix);
+    /// <summary>One registration. Guarded by the registry.</summary>
+    public sealed class Entry(int blocks)
+    {
+        public int Blocks { get; } = blocks;
+
+        /// <summary>Null until it is computed.</summary>
+        public SharedPrefix? Prefix { get; set; }
+    }
 }

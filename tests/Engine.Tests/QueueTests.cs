@@ -119,6 +119,32 @@ public sealed class QueueTests
     }
 
     [Fact]
+    public async Task A_prefix_released_while_it_is_computed_is_refused_for_that_and_leaves_its_successor_alone()
+    {
+        using ManualResetEventSlim gate = new(), started = new();
+        ScriptedExecutor executor = new()
+        {
+            BeforeStep = _ =>
+            {
+                started.Set();
+                gate.Wait(Patience);
+            },
+        };
+        await using LlmEngine engine = TestEngine.Start(isAsync: false, executor, tokens: 16); // it takes two steps
+        int[] ids = [.. Enumerable.Range(500, 32)];
+        Task<SharedPrefix> first = engine.RegisterPrefixAsync("name", ids);
+        Assert.True(started.Wait(Patience));
+        Assert.True(engine.ReleasePrefix("name"));
+        Task<SharedPrefix> second = engine.RegisterPrefixAsync("name", Enumerable.Range(600, 16).ToArray());
+        gate.Set();
+        Assert.Contains("released", (await Assert.ThrowsAsync<RequestRejectedException>(() => first)).Message);
+        Assert.Equal(2, (await second).BlockCount);
+        Assert.Equal([await second], engine.SharedPrefixes);
+        await engine.BecomesIdle();
+        Assert.Equal((2, 0), (engine.UsedBlocks(), (int)engine.Metrics.FailedRows.Value));
+    }
+
+    [Fact]
     public async Task Keys_and_salts_do_not_share_prefixes_and_a_reset_forgets_them()
     {
         await using LlmEngine engine = TestEngine.Start(isAsync: false, new ScriptedExecutor());

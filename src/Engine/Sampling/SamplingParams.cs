@@ -76,7 +76,7 @@ public sealed record SamplingParams
     internal bool NeedsTokenCounts => RepetitionPenalty != 1 || PresencePenalty != 0 || FrequencyPenalty != 0;
 
     /// <summary>Least temperature that still draws; below it the argmax is taken.</summary>
-    internal const float GreedyBelow = 1e-5f;
+    public const float GreedyBelow = 1e-5f;
 
     /// <summary>Most entries of <see cref="LogitBias"/> and of <see cref="StopTokenIds"/>.</summary>
     public const int TokenListMax = 1024;

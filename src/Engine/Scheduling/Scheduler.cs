@@ -681,8 +681,11 @@ internal sealed class Scheduler
     {
         if (group.State == GroupState.Finished)
             throw new InvariantException($"request {group.Arrival} ends twice");
-        if (group.Pin is PinnedPrefix pin && !_pins.TryKeep(pin, group, reason))
-            reason = reason is FinishReason.Stop or FinishReason.Length ? FinishReason.Error : reason;
+        if (group.Pin is PinnedPrefix pin && !_pins.TryKeep(pin, group, reason) && reason is FinishReason.Stop or FinishReason.Length)
+        {
+            reason = FinishReason.Error;
+            group.Message ??= "it was released, or preempted in its last step, before it was kept; register it again";
+        }
         foreach (Sequence sequence in group.Live)
         {
             Release(sequence);

@@ -7,9 +7,6 @@ namespace NativeLM.Server.Validation;
 /// <summary>How many outputs a prompt gets and how they are found: n, best_of and beam search, and what they exclude.</summary>
 internal static class ChoiceFields
 {
-    /// <summary>Temperatures below take the best token.</summary>
-    private const float GreedyBelow = 1e-5f;
-
     /// <summary>Numbers that beam search does not use, with the value that asks for nothing.</summary>
     private static readonly (string Field, double Neutral)[] NotForBeams =
     [
@@ -38,7 +35,7 @@ internal static class ChoiceFields
             throw OnlyForBeams("early_stopping");
         if (bestOf > 1 && fields.Boolean("stream") is true)
             throw ApiException.InvalidValue("best_of", "'best_of' cannot be streamed: which outputs are the best is known at the end; use 'n'.");
-        if (bestOf > n && sampling.Temperature < GreedyBelow)
+        if (bestOf > n && sampling.Temperature < SamplingParams.GreedyBelow)
             throw ApiException.InvalidValue("best_of",
                 $"'best_of' ({bestOf}) above 'n' ({n}) needs a temperature above 0: greedy outputs are all the same. use_beam_search looks for better ones.");
         return sampling;
@@ -48,7 +45,7 @@ internal static class ChoiceFields
     {
         if (sampling.Width < 2)
             throw ApiException.InvalidValue("n", "Beam search needs a width: 'best_of' (or 'n') of at least 2.");
-        if (fields.Has("temperature") && sampling.Temperature >= GreedyBelow)
+        if (fields.Has("temperature") && sampling.Temperature >= SamplingParams.GreedyBelow)
             throw ApiException.InvalidValue("temperature", "'temperature' must be 0 or absent with 'use_beam_search'.");
         foreach ((string field, double neutral) in NotForBeams)
             if (fields.TryGet(field, out JsonElement value) && JsonFields.Number(value, field) is double number && number != neutral
